@@ -1,0 +1,129 @@
+"""device.json: who the device is, where it connects, whom it serves."""
+
+import json
+from binascii import a2b_base64
+
+from uxmpp import jid
+
+# key -> the type of its value, and whether it must be there
+_KEYS = {
+    "jid": (str, True),
+    "password": (str, True),
+    "owners": (list, True),
+    "operators": (list, False),
+    "viewers": (list, False),
+    "name": (str, False),
+    "ca": (str, False),
+    "pin": (str, False),
+    "host": (str, False),
+    "port": (int, False),
+    "direct": (bool, False),
+    "plain": (bool, False),
+    "nameserver": (str, False),
+}
+_TYPES = {str: "a text", list: "a list", int: "a number", bool: "true or false"}
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the text says what, where, and what is expected."""
+
+
+def load(path):
+    """The configuration in the JSON file `path`, as a dict: JIDs in normal form, `ca` as bytes of
+    DER, `name` filled in. Raises ConfigError."""
+    try:
+        with open(path) as f:
+            config = json.load(f)
+    except OSError:
+        raise ConfigError(path + ": cannot be read; it holds the device's account and owners")
+    except ValueError:
+        raise ConfigError(path + ": is not JSON")
+    if not isinstance(config, dict):
+        raise ConfigError(path + ': is not an object, {"jid": ...}')
+    try:
+        return _check(config, path)
+    except ValueError as e:
+        raise ConfigError("{}: {}".format(path, e))
+
+
+def _check(config, path):
+    for key, value in config.items():
+        if key not in _KEYS:
+            raise ValueError("{}: no such setting; there are {}".format(key, _names()))
+        kind = _KEYS[key][0]
+        # Python's bool is an int, and nobody's port is true
+        if not isinstance(value, kind) or kind is int and isinstance(value, bool):
+            raise ValueError("{}: must be {}".format(key, _TYPES[kind]))
+    for key, (_, needed) in _KEYS.items():
+        if needed and not config.get(key):
+            raise ValueError(key + ": is missing")
+    config["jid"] = jid.prepare(config["jid"])
+    local, _, resource = jid.split(config["jid"])
+    if not local or resource:
+        raise ValueError("jid: must be name@domain, without a resource")
+    for role in ("owners", "operators", "viewers"):
+        people = []
+        for text in config.get(role, ()):
+            person = _person(role, text)
+            if person == config["jid"]:
+                raise ValueError(role + ": the device itself is in it")
+            if person not in people:
+                people.append(person)
+        config[role] = people
+    if not 0 < config.get("port", 5222) < 65536:
+        raise ValueError("port: must be 1 to 65535")
+    address, colon, port = config.get("nameserver", "0").partition(":")
+    if not address.replace(".", "").isdigit() or colon and not port.isdigit():
+        raise ValueError("nameserver: must be an IPv4 address, or address:port")
+    config["name"] = config.get("name") or local
+    if config.get("pin"):
+        pin = config["pin"].replace(":", "").lower()
+        if len(pin) != 64 or pin.strip("0123456789abcdef"):
+            raise ValueError("pin: must be the SHA-256 of the certificate, 64 hex digits")
+        config["pin"] = pin
+    elif config.get("ca"):
+        config["ca"] = _certificate(path, config["ca"])
+    else:
+        raise ValueError("ca or pin: one is needed, to know the server by")
+    return config
+
+
+def _person(role, text):
+    if not isinstance(text, str) or "/" in text:
+        raise ValueError(role + ": must be JIDs, name@domain")
+    person = jid.prepare(text)
+    if "@" not in person:
+        raise ValueError(role + ": must be JIDs, name@domain")
+    return person
+
+
+def _certificate(path, name):
+    # The DER in a file beside the configuration, be it DER or PEM
+    folder = path[: path.rfind("/") + 1]
+    name = name if name.startswith("/") else folder + name
+    try:
+        with open(name, "rb") as f:
+            data = f.read()
+    except OSError:
+        raise ValueError("ca: " + name + " cannot be read")
+    pem = data.split(b"-----BEGIN CERTIFICATE-----")
+    if len(pem) > 1:
+        try:
+            data = a2b_base64(pem[1].split(b"-----")[0])
+        except ValueError:
+            pass
+    # A sequence of that length, that begins with a sequence
+    if (
+        len(data) < 5
+        or data[:2] != b"\x30\x82"
+        or len(data) != 4 + (data[2] << 8 | data[3])
+        or data[4] != 0x30
+    ):
+        raise ValueError("ca: " + name + " is neither DER nor PEM of a certificate")
+    return data
+
+
+def _names():
+    names = list(_KEYS)
+    names.sort()
+    return ", ".join(names)

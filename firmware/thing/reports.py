@@ -1,0 +1,61 @@
+"""When sensors are read by themselves, and what the owners are told of it."""
+
+import asyncio
+
+from .clock import ticks_diff, ticks_ms
+from .registry import Sensor
+
+
+class Reports:
+    """Reads each sensor when it is due and reports to the owners: every `every` seconds, and when
+    the value has moved by `delta`, or the sensor failed or works again. What falls due while there
+    is no session is reported, with the value of then, when there is one."""
+
+    #: Seconds between two looks at what is due.
+    tick_s = 0.2
+
+    def __init__(self, thing):
+        self._thing = thing
+        self._read_at = {}
+        self._told = {}  # name -> (when it was read, value)
+
+    async def run(self):
+        """Until cancelled."""
+        while True:
+            lines = []
+            told = {}
+            for sensor in self._thing.registry.kind(Sensor):
+                if self._thing.client.online and await self._is_due(sensor):
+                    told[sensor.name] = (self._read_at[sensor.name], sensor.value)
+                    lines.append(sensor.name + ": " + sensor.state())
+            if lines:
+                try:
+                    await self._thing.report("\n".join(lines))
+                    self._told.update(told)
+                except OSError:  # offline again; it stays due
+                    pass
+            await asyncio.sleep(self.tick_s)
+
+    async def _is_due(self, sensor):
+        every, delta = sensor.every, sensor.delta
+        if every is None and delta is None:
+            return False
+        when, value = self._told.get(sensor.name, (None, None))
+        due = when is None or every is not None and _elapsed(when, every)
+        if not due and (delta is None or not _elapsed(self._read_at[sensor.name], sensor.poll)):
+            return False
+        self._read_at[sensor.name] = ticks_ms()
+        await self._thing.read(sensor)
+        return due or _moved(value, sensor.value, delta)
+
+
+def _elapsed(since, seconds):
+    return ticks_diff(ticks_ms(), since) >= seconds * 1000
+
+
+def _moved(old, new, delta):
+    if old == new or old is None or new is None:
+        return old is not new and old != new
+    if isinstance(new, (int, float)) and not isinstance(new, bool):
+        return abs(new - old) >= delta
+    return True

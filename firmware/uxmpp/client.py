@@ -1,0 +1,296 @@
+"""The life of a client: connect, route stanzas to their handlers, ask, back off, come back."""
+
+import asyncio
+import os
+import random
+from binascii import hexlify
+
+from . import net
+from .jid import bare, prepare, split
+from .stream import Stream
+from .xml import Element
+
+_STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+
+
+class StanzaError(Exception):
+    """A stanza error (RFC 6120 section 8.3): `condition`, and its `kind`: cancel, continue,
+    modify, auth or wait. Raised by iq(); raised in a handler, it becomes the answer."""
+
+    def __init__(self, condition, kind="cancel", text=None):
+        self.condition = condition
+        self.kind = kind
+        self.text = text
+
+
+class Client:
+    """An XMPP client that comes back after every cut, until its task is cancelled.
+
+    `jid`: the account, a bare JID; `ca` or `pin`: as for net.Context; `host`, `port`, `direct`:
+    where to connect, if not where the domain's SRV records say; `plain`: PLAIN may be used;
+    `nameserver`: "address" or "address:port". Raises ValueError for what cannot work.
+    """
+
+    #: The pause in seconds before the second try, and the longest one; it doubles in between.
+    first_pause_s = 2
+    max_pause_s = 300
+    #: Seconds from the TCP connection to the session.
+    login_timeout_s = 60
+    #: Seconds that an answer may take.
+    iq_timeout_s = 30
+    #: After so many seconds without a stanza the server is asked whether it is there. A session
+    #: that lasted so long starts the pauses anew.
+    idle_s = 60
+    #: The most questions that wait for their answer, stanzas that wait to be sent, and handlers
+    #: that run at a time.
+    max_iqs = 8
+    max_queue = 16
+    max_handlers = 8
+
+    def __init__(
+        self, jid, password, ca=None, pin=None, host=None, port=None, direct=False, plain=False,
+        nameserver=None,
+    ):  # fmt: skip
+        self.jid = self.account = bare(prepare(jid))
+        self.domain = split(self.jid)[1]
+        #: True while there is a session.
+        self.online = False
+        #: How often the session was lost, what was dropped because a bound was reached, and how
+        #: many stanzas came from those whom `accepts` refuses.
+        self.cuts = self.dropped = self.refused = 0
+        self._password = password
+        self._tls = net.Context(ca, pin)
+        self._where = (host, port, direct, nameserver)
+        self._plain = plain
+        self._keys = None
+        self._handlers = {}
+        self._iqs = {}
+        self._tasks = []
+        self._queue = []
+        self._moved = asyncio.Event()  # something came into the queue, or went out
+
+    def on(self, kind, xmlns, handler):
+        """Have `handler(stanza, payload)`, a function or a coroutine function, called for stanzas
+        of `kind` ("get" and "set" for IQs, "message", "presence") with a payload in `xmlns`; None
+        for any message or presence. What an IQ's handler returns, None or the payload as an
+        Element, is the result."""
+        self._handlers[kind, xmlns] = handler
+
+    def accepts(self, jid):
+        """Whether stanzas from bare JID `jid` are for anybody here. To others the client is like
+        an account that does not exist. To be replaced; the server itself is always heard."""
+        return True
+
+    async def on_online(self):
+        """Called when there is a new session; to be replaced."""
+
+    def log(self, text):
+        """Takes each line of the log; to be replaced."""
+        print(text)
+
+    async def send(self, el):
+        """Queue a stanza for the one writer; waits while the queue is full. Raises OSError when
+        there is no session."""
+        while self.online and len(self._queue) >= self.max_queue:
+            self._moved.clear()
+            await self._moved.wait()
+        if not self.online:
+            raise OSError("not online")
+        self._queue.append(el)
+        self._moved.set()
+
+    async def iq(self, kind, payload, to=None, timeout=None):
+        """Ask ("get" or "set"): the stanza that answers, from the one who was asked. Raises
+        StanzaError for an error, OSError when there is no session or no answer in time."""
+        if len(self._iqs) >= self.max_iqs:
+            raise OSError("too many iqs")
+        id = hexlify(os.urandom(8)).decode()
+        done = asyncio.Event()
+        self._iqs[id] = entry = [to, done, None]
+        try:
+            await self.send(Element("iq", None, {"type": kind, "id": id, "to": to}, [payload]))
+            await asyncio.wait_for(done.wait(), timeout or self.iq_timeout_s)
+        except asyncio.TimeoutError:
+            raise OSError("no answer from " + (to or "the server"))
+        finally:
+            self._iqs.pop(id)
+        answer = entry[2]
+        if answer is None:
+            raise OSError("not online")
+        if answer.get("type") == "error":
+            error = answer.find("error") or answer
+            text = None
+            kind = "undefined-condition"
+            for c in error.elements():
+                if c.xmlns == _STANZAS:
+                    if c.name == "text":
+                        text = c.text
+                    else:
+                        kind = c.name
+            raise StanzaError(kind, error.get("type"), text)
+        return answer
+
+    async def run(self):
+        """Connect, and connect again, for ever."""
+        self._pause = self.first_pause_s
+        while True:
+            try:
+                await self._session()
+            except asyncio.TimeoutError:
+                why = "the login took too long"
+            except Exception as e:  # whatever it is, the next try may succeed
+                why = str(e) or repr(e)
+            # Between half of it and all of it, lest all devices come back at the same moment
+            wait = self._pause * (1 + random.random()) / 2
+            self._pause = min(2 * self._pause, self.max_pause_s)
+            self.log("{}: {}; next try in {:.1f} s".format(self.account, why, wait))
+            await asyncio.sleep(wait)
+
+    async def _session(self):
+        connection, direct = await net.connect(self.domain, *self._where)
+        tasks = ()
+        try:
+            stream = Stream(connection, self.account)
+            self._keys = await asyncio.wait_for(
+                stream.login(self._tls, direct, self._password, self._plain, self._keys),
+                self.login_timeout_s,
+            )
+            self.jid = stream.jid
+            self.online = True
+            self.log(self.jid + ": online")
+            self._cut = asyncio.Event()
+            parts = (self._read(stream), self._write(stream), self._watch())
+            tasks = [asyncio.create_task(self._part(p)) for p in parts]
+            self._spawn(self.on_online)
+            await self._cut.wait()
+            raise self._why
+        finally:
+            for task in tasks:
+                task.cancel()
+            connection.close()
+            if self.online:
+                self.online = False
+                self.cuts += 1
+                self._queue.clear()
+                self._moved.set()
+                for entry in self._iqs.values():
+                    entry[1].set()
+
+    async def _part(self, coro):
+        # The session ends with the first of its parts that ends
+        try:
+            await coro
+        except Exception as e:
+            self._why = e
+            self._cut.set()
+
+    async def _read(self, stream):
+        while True:
+            el = await stream.read()
+            self._heard = True
+            self._route(el)
+            await asyncio.sleep(0)  # its handler comes first
+
+    async def _write(self, stream):
+        while True:
+            while not self._queue:
+                self._moved.clear()
+                await self._moved.wait()
+            batch = self._queue
+            self._queue = []
+            self._moved.set()
+            await stream.write(*batch)
+
+    async def _watch(self):
+        while True:
+            self._heard = False
+            await asyncio.sleep(self.idle_s)
+            self._pause = self.first_pause_s
+            if not self._heard:
+                try:
+                    await self.iq("get", Element("ping", "urn:xmpp:ping"))
+                except StanzaError:  # a server without ping is alive too
+                    pass
+
+    def _answer(self, el, kind, payload):
+        # What is answered by itself may not wait, and is not worth waiting for
+        if el.name == "iq":
+            if len(self._queue) < self.max_queue:
+                attrs = {"type": kind, "id": el.get("id"), "to": el.get("from")}
+                self._queue.append(Element("iq", None, attrs, [payload] if payload else None))
+                self._moved.set()
+            else:
+                self.dropped += 1
+
+    def _refuse(self, el, condition, kind="cancel", text=None):
+        error = Element("error", None, {"type": kind})
+        error.add(condition, _STANZAS)
+        if text:
+            error.add("text", _STANZAS, None, text)
+        self._answer(el, "error", error)
+
+    def _route(self, el):
+        sender = el.get("from")
+        kind = el.get("type")
+        own = sender in (None, self.account, self.jid, self.domain)
+        if el.name != "iq":
+            if kind != "error":
+                kind = el.name
+        elif kind == "result" or kind == "error":
+            entry = self._iqs.get(el.get("id"))
+            if entry and (sender == entry[0] or own and not entry[0]):
+                entry[2] = el
+                entry[1].set()
+            return
+        if not own and bare(sender) != self.account and not self.accepts(bare(sender)):
+            self.refused += 1
+            self._refuse(el, "service-unavailable")
+        elif el.name != "iq":
+            for payload in el.elements():
+                self._dispatch(kind, payload.xmlns, el, payload)
+            self._dispatch(kind, None, el, None)
+        elif el.truncated:
+            self._refuse(el, "policy-violation", "modify")
+        else:
+            payload = el.elements()
+            payload = payload[0] if len(payload) == 1 else el
+            if not self._dispatch(kind, payload.xmlns, el, payload):
+                self._refuse(el, "service-unavailable")
+
+    def _dispatch(self, kind, xmlns, el, payload):
+        handler = self._handlers.get((kind, xmlns))
+        if not handler and kind == "get":
+            from . import xep
+
+            handler = xep.handler(self, xmlns)
+            if handler:
+                self.on(kind, xmlns, handler)
+        if not handler:
+            return False
+        if len(self._tasks) < self.max_handlers:
+            self._spawn(handler, el, payload)
+        else:
+            self.dropped += 1
+            self._refuse(el, "resource-constraint", "wait")
+        return True
+
+    def _spawn(self, *args):
+        # The loop alone would not keep a task alive on CPython
+        self._tasks.append(asyncio.create_task(self._handle(*args)))
+
+    async def _handle(self, handler, el=None, payload=None):
+        try:
+            result = handler(el, payload) if el else handler()
+            if hasattr(result, "send"):  # a coroutine
+                result = await result
+            if el:
+                self._answer(el, "result", result)
+        except StanzaError as e:
+            if el:
+                self._refuse(el, e.condition, e.kind, e.text)
+        except Exception as e:
+            self.log("{}: in a handler: {}".format(self.account, repr(e)))
+            if el:
+                self._refuse(el, "internal-server-error")
+        finally:
+            self._tasks.remove(asyncio.current_task())

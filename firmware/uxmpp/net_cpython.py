@@ -1,0 +1,67 @@
+"""What CPython does otherwise than `net`: its own ssl module, its own resolver. Not for boards."""
+
+import asyncio
+import ssl
+
+from . import net
+
+
+class Context:
+    """As net.Context."""
+
+    def __init__(self, ca, pin):
+        self.ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.pin = pin
+        if pin:
+            # Connection.start_tls() compares, before anything is sent
+            self.ctx.check_hostname = False
+            self.ctx.verify_mode = ssl.CERT_NONE
+        else:
+            self.ctx.load_verify_locations(cadata=ca)
+
+
+async def address(host, nameserver):
+    """As net.address(); open_connection() looks names up itself, IPv6 and hosts file included,
+    without blocking the loop."""
+    return host
+
+
+class Connection(net.Connection):
+    """As net.Connection."""
+
+    async def start_tls(self, tls, domain):
+        # A new reader: what came in plaintext behind <proceed/> is never read as secure
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        loop = asyncio.get_running_loop()
+        try:
+            transport = await loop.start_tls(
+                self._writer.transport, protocol, tls.ctx, server_hostname=domain
+            )
+        except ssl.SSLCertVerificationError as e:
+            raise OSError("TLS: the certificate: " + e.verify_message) from None
+        except ssl.SSLError as e:
+            raise OSError("TLS: " + (e.reason or str(e))) from None
+        except OSError:
+            raise OSError("TLS: the connection was cut") from None
+        protocol.connection_made(transport)
+        self._raw = self._writer  # would close the socket if it were forgotten
+        self._writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        self._reader = reader
+        if tls.pin:
+            der = transport.get_extra_info("ssl_object").getpeercert(True)
+            if net.sha256(der) != tls.pin:
+                raise OSError("TLS: the certificate is not the pinned one")
+        self.secure = True
+
+    def check(self):
+        pass
+
+    async def read(self, n=4096):
+        return await self._reader.read(n)
+
+    def _error(self, e):
+        return e
+
+    def close(self):
+        self._writer.transport.abort()

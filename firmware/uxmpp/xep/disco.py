@@ -1,0 +1,23 @@
+"""Service Discovery (XEP-0030), as far as others ask about this client. Set `client.identity` to
+say what it is, (category, type, name), and `client.features` to a list of further namespaces."""
+
+from ..client import StanzaError
+from ..xml import Element
+from . import ANSWERS
+
+
+def identity(client):
+    """(category, type, name) of a client."""
+    return getattr(client, "identity", ("client", "bot", "uxmpp"))
+
+
+def answer(client, query):
+    """Who this is, and what it can do."""
+    if query.get("node"):
+        raise StanzaError("item-not-found")
+    category, kind, name = identity(client)
+    result = Element("query", query.xmlns)
+    result.add("identity", None, {"category": category, "type": kind, "name": name})
+    for feature in list(ANSWERS) + getattr(client, "features", []):
+        result.add("feature", None, {"var": feature})
+    return result

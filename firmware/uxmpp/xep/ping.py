@@ -1,0 +1,5 @@
+"""XMPP Ping (XEP-0199)."""
+
+
+def answer(client, query):
+    """An empty result."""

@@ -1,0 +1,1 @@
+"""The host side of uxmpp: runs on a computer, under CPython only."""

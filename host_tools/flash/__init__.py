@@ -1,0 +1,1 @@
+"""What a board gets: compiled modules, images and files."""

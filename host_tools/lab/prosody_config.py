@@ -1,0 +1,130 @@
+"""What a lab's Prosody is told: one configuration, all that a test may want of it as options."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .certs import Certificate
+from .errors import LabError
+from .prosody_program import lua
+
+MODULES = (
+    "roster",
+    "saslauth",
+    "disco",
+    "carbons",
+    "pep",
+    "private",
+    "blocklist",
+    "vcard4",
+    "vcard_legacy",
+    "version",
+    "uptime",
+    "time",
+    "ping",
+    "mam",
+    "csi_simple",
+    "smacks",
+    "limits",
+    "admin_shell",
+)
+SASL2_MODULES = ("sasl2", "sasl2_bind2", "sasl2_fast", "sasl2_sm")
+PLUS = ("SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS")
+ALL_BUT_PLAIN = (*PLUS, "SCRAM-SHA-1", "SCRAM-SHA-256", "OAUTHBEARER")
+STANZA_SIZE_LIMIT = 16 * 1024 * 1024
+HASHES = ("SHA-1", "SHA-256")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the server offers.
+
+    `certificate` None: no TLS at all. `sasl2` False: the classic login only.
+    `disabled_mechanisms`: SASL mechanisms not to offer, as `ALL_BUT_PLAIN` or `PLUS`.
+    `password_hash`: of stored passwords, so of the one SCRAM that works. `registration`: whether
+    accounts can be made in-band. `stanza_size_limit`: in bytes, of a logged-in client.
+    `modules`: more of them. `settings`: more global options, or other values of those here.
+    """
+
+    certificate: Certificate | None
+    sasl2: bool = True
+    disabled_mechanisms: Sequence[str] = ()
+    password_hash: str = "SHA-256"
+    registration: bool = True
+    stanza_size_limit: int = STANZA_SIZE_LIMIT
+    modules: Sequence[str] = ()
+    settings: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Port numbers on loopback: client streams with STARTTLS, with direct TLS, HTTP, HTTPS."""
+
+    c2s: int
+    c2s_tls: int
+    http: int
+    https: int
+
+
+def configuration(domain: str, host: str, ports: Listening, folder: Path, offer: Offer) -> str:
+    """Return the configuration file of a server of `domain` that keeps its files in `folder`."""
+    if offer.password_hash not in HASHES:
+        raise LabError(f"password_hash is one of {', '.join(HASHES)}, not {offer.password_hash}")
+    certificate = offer.certificate
+    secure = certificate is not None
+    modules = [*MODULES, *(SASL2_MODULES if offer.sasl2 else ()), *offer.modules]
+    if secure:
+        modules.append("tls")
+    if offer.registration:
+        modules.append("register")
+    upload_url = f"https://{host}:{ports.https}/" if secure else f"http://{host}:{ports.http}/"
+    settings: dict[str, object] = {
+        "run_as_root": True,  # as in containers; without effect for other users
+        "pidfile": folder / "prosody.pid",
+        "data_path": folder / "data",
+        "certificates": folder / "certs",  # empty: the files are named below
+        "admin_socket": folder / "prosody.sock",
+        "interfaces": [host],
+        "http_interfaces": [host],
+        "c2s_ports": [ports.c2s],
+        "c2s_direct_tls_ports": [ports.c2s_tls] if secure else [],
+        "http_ports": [ports.http],
+        "https_ports": [ports.https] if secure else [],
+        "modules_enabled": modules,
+        # Nothing here may go out to other servers; and a local server has no DNS.
+        "modules_disabled": ["s2s"],
+        "allow_registration": offer.registration,
+        "authentication": "internal_hashed",
+        "password_hash": offer.password_hash,
+        "disable_sasl_mechanisms": ["DIGEST-MD5", *offer.disabled_mechanisms],
+        "storage": "internal",
+        "c2s_require_encryption": secure,
+        "allow_unencrypted_plain_auth": False,
+        "c2s_stanza_size_limit": offer.stanza_size_limit,
+        # One test's burst is not to slow down the next: the default is 10 kB a second.
+        "limits": {"c2s": {"rate": "1gb/s", "burst": "10s"}},
+        "http_file_share_size_limit": STANZA_SIZE_LIMIT,
+        "http_file_share_daily_quota": 64 * STANZA_SIZE_LIMIT,
+        "log": [{"levels": {"min": "debug"}, "to": "file", "filename": folder / "prosody.log"}],
+    }
+    if certificate:
+        files = {"certificate": certificate.cert_pem, "key": certificate.key_pem}
+        settings |= {
+            "ssl": files,
+            "https_ssl": files,
+            # "auto" is offered to the first connection only (13.0.1).
+            "tls_server_end_point_hash": certificate.pin,
+        }
+    settings |= offer.settings or {}
+    lines = [f"{name} = {lua(value)}" for name, value in settings.items()]
+    lines += [
+        f"VirtualHost {lua(domain)}",
+        f"Component {lua('conference.' + domain)} {lua('muc')}",
+        f"modules_enabled = {lua(['muc_mam'])}",
+        f"Component {lua('upload.' + domain)} {lua('http_file_share')}",
+        # Its addresses must work without a DNS.
+        f"http_host = {lua(host)}",
+        f"http_external_url = {lua(upload_url)}",
+        f"Component {lua('pubsub.' + domain)} {lua('pubsub')}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,30 @@
+"""`machine` without hardware, for either interpreter: pins whose changes appear on the console."""
+
+
+class Pin:
+    """As machine.Pin; each change prints a line "pin 5: 1"."""
+
+    IN = 0
+    OUT = 1
+
+    def __init__(self, id, mode=-1, pull=-1, value=None):
+        self.id = id
+        self._value = value or 0
+
+    def value(self, x=None):
+        """Without `x` the level; with it, set the level."""
+        if x is None:
+            return self._value
+        x = 1 if x else 0
+        if x != self._value:
+            self._value = x
+            print("pin {}: {}".format(self.id, x))
+        return None
+
+    def on(self):
+        """Set high."""
+        self.value(1)
+
+    def off(self):
+        """Set low."""
+        self.value(0)

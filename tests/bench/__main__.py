@@ -1,0 +1,57 @@
+"""`python -m tests.bench`: measure, print, and write bench/results.json."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from . import report, run
+from .figures import FIGURES
+
+LOG_WIDTH = 140  # where nobody says how wide the paper is
+
+
+def main() -> int:
+    """Return 0 when everything was measured, 1 when a measurement failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument(
+        "--only", metavar="GLOB", action="append", help="figures by id, as 'size.*'; repeatable"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, wider steps")
+    parser.add_argument("--list", action="store_true", help="list the figures and their targets")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="where to write; without it, a whole run that is not quick writes bench/results.json",
+    )
+    args = parser.parse_args()
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=LOG_WIDTH)
+    if args.list:
+        for f in FIGURES.values():
+            target = "" if f.target is None else f" ({f.better}, target {f.target:g} {f.unit})"
+            console.print(f"{f.id}: {f.what}{target}", highlight=False, markup=False)
+        return 0
+    whole = not args.only and not args.quick
+    output = args.output or (run.RESULTS if whole else None)
+    say = Console(stderr=True)
+    try:
+        results = run.measure(
+            args.only or ["*"], quick=args.quick, say=lambda t: report.progress(say, t)
+        )
+    except KeyboardInterrupt:
+        return 130
+    if not results["rows"]:
+        say.print(f"no figure is called {' or '.join(args.only)}; see --list", markup=False)
+        return 2
+    report.show(console, results)
+    if output:
+        run.write(results, output)
+    return 1 if any(row["note"].startswith("failed: ") for row in results["rows"]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

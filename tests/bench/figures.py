@@ -1,0 +1,14 @@
+"""All figures, in the order in which they are measured and shown."""
+
+from . import imports, parsing, sessions, sizes, wire
+from .registry import FIGURES
+
+FAMILIES = (sizes, imports, sessions, wire, parsing)
+
+_in_order = [
+    f for family in FAMILIES for f in FIGURES.values() if f.measure.__module__ == family.__name__
+]
+FIGURES.clear()
+FIGURES.update((f.id, f) for f in _in_order)
+
+__all__ = ["FAMILIES", "FIGURES"]

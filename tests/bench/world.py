@@ -1,0 +1,174 @@
+"""What the figures share in one run: compiled trees, runtimes, servers, and what was measured."""
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from host_tools.flash import mpy
+from host_tools.lab import micropython, mosquitto, prosody_program
+from host_tools.lab.errors import LabError
+from host_tools.lab.lab import Lab
+from host_tools.lab.micropython import MicroPython
+from host_tools.lab.mosquitto import MosquittoServer
+
+from . import peers
+from .registry import Skipped
+
+FIRMWARE = mpy.FIRMWARE
+SIMULATED = Path(micropython.__file__).resolve().parent / "simulated"
+PROGRAMS = Path(__file__).resolve().parent / "programs"
+ACCOUNTS = {"owner": "open sesame", "greenhouse": "a long enough password"}
+
+
+class World:
+    """`with World() as world:`; what a figure asks for is made when it is first asked for.
+
+    `quick`: fewer repetitions, wider search steps.
+    """
+
+    def __init__(self, quick: bool = False) -> None:
+        self.quick = quick
+        #: What one measurement found for more than one figure.
+        self.measured: dict[str, list[int]] = {}
+        self._stack = ExitStack()
+        self.folder = Path(tempfile.mkdtemp(prefix="uxmpp-bench-")).resolve()
+        self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    @cached_property
+    def core(self) -> Path:
+        """A folder to import from, with the compiled `uxmpp`."""
+        return self._compiled("uxmpp")
+
+    @cached_property
+    def thing(self) -> Path:
+        """A folder to import from, with the compiled `thing`; or Skipped."""
+        return self._compiled("thing")
+
+    @cached_property
+    def sensor(self) -> Path:
+        """A folder to import from, with the compiled `sensor.py`; or Skipped."""
+        source = FIRMWARE / "apps" / "sensor.py"
+        if not source.exists():
+            raise Skipped("firmware/apps/sensor.py is not there yet")
+        mpy.compile_file(source, self.folder / "apps" / "sensor.mpy", name="apps/sensor.py")
+        return self.folder / "apps"
+
+    @cached_property
+    def programs(self) -> Path:
+        """The folder of the benchmarks' own programs, compiled."""
+        mpy.compile_tree(PROGRAMS, self.folder / "programs")
+        return self.folder / "programs"
+
+    @cached_property
+    def simulated(self) -> Path:
+        """The folder of the stand-ins for `machine` and `dht`, which a board has in its ROM."""
+        mpy.compile_tree(SIMULATED, self.folder / "simulated")
+        return self.folder / "simulated"
+
+    @cached_property
+    def umqtt(self) -> Path:
+        """The folder of the compiled `umqtt` (simple, and robust where it is to be had)."""
+        folder = self.folder / "umqtt"
+        mpy.compile_tree(peers.source(peers.SIMPLE), folder)
+        with suppress(LabError):  # then there is no such figure
+            mpy.compile_tree(peers.source(peers.ROBUST), folder)
+        return folder
+
+    @cached_property
+    def mp32(self) -> MicroPython:
+        """The MicroPython with a board's words."""
+        return micropython.find(32)
+
+    @cached_property
+    def mp64(self) -> MicroPython:
+        """The MicroPython with this computer's words."""
+        return micropython.find(64)
+
+    @cached_property
+    def lab(self) -> Lab:
+        """A Prosody with the ACCOUNTS."""
+        return self._stack.enter_context(Lab(ACCOUNTS))
+
+    @cached_property
+    def mosquitto(self) -> MosquittoServer:
+        """A mosquitto, its certificate from the lab's authority."""
+        return self._stack.enter_context(MosquittoServer(authority=self.lab.authority))
+
+    def program(self, name: str, config: Mapping[str, object]) -> Path:
+        """Return a folder with the compiled module `config` that holds the constants `config`."""
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
+        lines = (f"{k} = {v!r}\n" for k, v in config.items())
+        source = folder / "config.py"
+        source.write_text("".join(lines))
+        mpy.compile_file(source, folder / "config.mpy")
+        source.unlink()
+        return folder
+
+    def machine(self) -> dict[str, object]:
+        """Describe this machine, and the versions of what this run has used."""
+        used = set(self.__dict__)
+        versions: dict[str, Callable[[], str]] = {
+            "lab": _prosody_version,
+            "mosquitto": mosquitto.version,
+            "umqtt": lambda: f"{peers.SIMPLE.version}, robust {peers.ROBUST.version}",
+        }
+        found = {name: get() for name, get in versions.items() if name in used}
+        if "lab" in found:
+            found["prosody"] = found.pop("lab")
+        runtimes = [r for r in ("mp32", "mp64") if r in used]
+        return {
+            "cpu": _cpu(),
+            "cores": os.cpu_count() or 0,
+            "python": platform.python_version(),
+            "micropython": {
+                r.removeprefix("mp"): ".".join(map(str, getattr(self, r).version))
+                for r in runtimes
+            },
+            "mpy-cross": mpy.version(),
+            "peers": {**found, "slixmpp": version("slixmpp")},
+            "quick": self.quick,
+            "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+    def _compiled(self, name: str) -> Path:
+        target = self.folder / f"mpy-{name}"
+        source = FIRMWARE / name
+        if not source.is_dir() or not mpy.compile_tree(source, target / name):
+            raise Skipped(f"firmware/{name} is not there yet")
+        return target
+
+
+def _prosody_version() -> str:
+    found = prosody_program.find().prefix
+    return found.versions["prosody"] if found else "13 or newer, installed"
+
+
+def _cpu() -> str:
+    try:
+        with Path("/proc/cpuinfo").open() as f:
+            for line in f:
+                if line.startswith("model name"):
+                    return " ".join(line.partition(":")[2].split())
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,260 @@
+"""After a cut the device comes back by itself, whatever cut it, and says what it owes."""
+
+import asyncio
+import re
+import time
+
+import pytest
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
+
+from .helper import (
+    LIMIT_S,
+    Relay,
+    bodies,
+    both,
+    device_of,
+    failed_tries,
+    meter_of,
+    online,
+    owner_of,
+    ready,
+    recorded,
+    set_level,
+    tries,
+    until,
+)
+
+LEVEL = {"level": ("20", {"delta": 1, "poll": 0.05})}
+CLOSED = "the server closed the stream"
+CUT = r".*(cut|closed|reset|ECONNRESET|EOF|system-shutdown|shutting down).*"
+
+
+async def status_of(owner, jid):
+    """The counters of the device: (cuts, faults, dropped, refused)."""
+    status = await owner.ask(jid, "status")
+    found = re.search(r"(\d+) cuts, (\d+) faults, (\d+) dropped, (\d+) refused", status)
+    return tuple(map(int, found.groups()))
+
+
+def check_pauses(found, first_s, most_s):
+    """Whether the pauses of failed tries double, each between half and all of what it may be."""
+    for i, (why, pause) in enumerate(found):
+        longest = min(first_s * 2**i, most_s)
+        assert longest / 2 - 0.06 <= pause <= longest + 0.06, (i, why, pause)
+
+
+@both
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_server_ends_and_comes_back(world, runtime, end):
+    """Told in order or by kill -9; what fell due in between is told afterwards, as it is then."""
+
+    async def main(device):
+        server = world.server
+        async with owner_of(world) as owner:
+            jid = await online(device)
+            assert (await owner.next_message(jid)).body == "level: 20"
+            getattr(server, end)()
+            found = await failed_tries(device, world.jid("dev"), 3)
+            assert re.fullmatch(CLOSED + "|" + CUT, found[0][0]), found
+            for why, _ in found[1:]:
+                assert re.fullmatch(r"127\.0\.0\.1:\d+: .*(refused|ECONNREFUSED|failed).*", why)
+            # Neither is ever to be heard of: while it is away it does not even look
+            set_level(device, "50")
+            await failed_tries(device, world.jid("dev"), 4)
+            set_level(device, "60")
+            server.start()
+            await owner.connect()
+            again = await online(device, 2)
+            assert (await owner.next_message(again, LIMIT_S)).body == "level: 60"
+            check_pauses(tries(device, world.jid("dev")), 0.2, 0.8)
+            assert await status_of(owner, again) == (1, 0, 0, 0)
+            assert bodies(owner, again) == []
+            assert "Traceback" not in device.output()
+
+    with meter_of(world, runtime, LEVEL, {"first_pause_s": 0.2, "max_pause_s": 0.8}) as device:
+        asyncio.run(main(device))
+
+
+async def idle(relay, seconds):
+    """Wait until the device, after so many seconds without a word, says something."""
+    sent, since = len(relay.sent[-1]), time.monotonic()
+
+    def broken():
+        nonlocal sent, since
+        now = len(relay.sent[-1]), time.monotonic()
+        if now[0] == sent:
+            return False
+        quiet = now[1] - since
+        sent, since = now
+        return quiet > 0.8 * seconds
+
+    await until(broken, "ping")
+
+
+def close_streams(lab, user):
+    """Have the server end the sessions of `user`, in order and without an error."""
+    lab.server._control("shell", "c2s", "close", lab.jid(user))
+
+
+@both
+def test_server_closes_the_stream(world, runtime):
+    """Sessions that do not last make the pauses longer, one that lasts makes them short again."""
+    tune = {"first_pause_s": 0.1, "max_pause_s": 0.4, "idle_s": 0.5}
+
+    async def main(device, relay):
+        there = world.jid("dev")
+        async with owner_of(world) as owner:
+            for number in range(1, 5):
+                await online(device, number)
+                if number == 1:
+                    assert (await owner.next_message(there)).body == "level: 20"
+                close_streams(world, "dev")
+            await online(device, 5)
+            found = tries(device, there)
+            assert [why for why, _ in found] == [CLOSED] * 4
+            check_pauses(found, 0.1, 0.4)
+            for number in range(6, 8):
+                await idle(relay, 0.5)
+                close_streams(world, "dev")
+                await online(device, number)
+                check_pauses(tries(device, there)[number - 2 :], 0.1, 0.4)
+                jid = await online(device, number)
+                await owner.presence(jid, lambda p: p.status == "level: 20")
+            # As long as there is nothing new there is nothing to tell
+            assert await status_of(owner, there) == (6, 0, 0, 0)
+            assert bodies(owner, there) == []
+
+    async def through_relay():
+        async with Relay(world.server.host, world.server.c2s_port) as relay:
+            places = {"host": relay.host, "port": relay.port}
+            with meter_of(world, runtime, LEVEL, tune, **places) as device:
+                await main(device, relay)
+
+    asyncio.run(through_relay())
+
+
+@both
+def test_line_that_goes_silent(world, runtime):
+    """An idle server is asked whether it is there; a login has a limit of its own."""
+    tune = {"first_pause_s": 0.2, "idle_s": 0.4, "iq_timeout_s": 0.4}
+    # A board's key derivation takes its time
+    tune["login_timeout_s"] = 1 if runtime == "cpython" else 2.5
+
+    async def main(relay, device):
+        there = world.jid("dev")
+        async with owner_of(world) as owner:
+            jid = await online(device)
+            assert (await owner.next_message(jid)).body == "level: 20"
+            # As long as it answers, all is well
+            for _ in range(3):
+                await idle(relay, 0.4)
+            assert tries(device, there) == []
+            relay.hold()
+            begin = time.monotonic()
+            await failed_tries(device, there, 1)
+            assert time.monotonic() - begin < 2 * 0.4 + 0.4 + 1
+            found = await failed_tries(device, there, 2)
+            assert [why for why, _ in found] == [
+                "no answer from the server",
+                "the login took too long",
+            ]
+            set_level(device, "25")
+            relay.release()
+            again = await online(device, 2)
+            assert (await owner.next_message(again)).body == "level: 25"
+            assert await status_of(owner, again) == (1, 0, 0, 0)
+            assert len(relay.opened) == 3
+
+    async def through_relay():
+        async with Relay(world.server.host, world.server.c2s_port) as relay:
+            places = {"host": relay.host, "port": relay.port}
+            with meter_of(world, runtime, LEVEL, tune, **places) as device:
+                await main(relay, device)
+
+    asyncio.run(through_relay())
+
+
+@both
+def test_report_by_period_after_a_cut(world, runtime):
+    """What was due more than once while there was no session is told once."""
+    sensors = {"level": ("20", {"every": 1.5})}
+
+    async def main(device):
+        server = world.server
+        async with owner_of(world) as owner:
+            jid = await online(device)
+            assert (await owner.next_message(jid)).body == "level: 20"
+            server.stop()
+            set_level(device, "50")
+            begin = time.monotonic()
+            await until(lambda: time.monotonic() - begin > 1.6, "period")
+            assert len(re.findall("^level ", device.output(), re.M)) == 1
+            set_level(device, "60")
+            server.start()
+            await owner.connect()
+            again = await online(device, 2)
+            assert (await owner.next_message(again, LIMIT_S)).body == "level: 60"
+            assert await owner.ask(again, "level") == "level: 60"
+            assert bodies(owner, again) == []
+
+    with meter_of(world, runtime, sensors, {"first_pause_s": 0.2, "max_pause_s": 0.4}) as device:
+        asyncio.run(main(device))
+
+
+@both
+def test_password_made_right(world, runtime):
+    """A refused login is no cut, and nothing of it stays behind; nor of the keys that the login
+    before it left."""
+    password = world.accounts["dev"]
+
+    async def refused(device, number):
+        found = await failed_tries(device, world.jid("dev"), number)
+        assert all(why.startswith("login refused: ") for why, _ in found[number - 2 :]), found
+
+    async def main(device):
+        async with owner_of(world) as owner:
+            await refused(device, 2)
+            world.server.add_account("dev", password)
+            jid = await online(device)
+            assert (await owner.next_message(jid)).body == "level: 20"
+            assert await status_of(owner, jid) == (0, 0, 0, 0)
+            world.server.add_account("dev", "another")
+            close_streams(world, "dev")
+            known = len(tries(device, world.jid("dev")))
+            await refused(device, known + 3)
+            # The same password, but with another salt
+            world.server.add_account("dev", password)
+            again = await online(device, 2)
+            assert await status_of(owner, again) == (1, 0, 0, 0)
+
+    world.server.add_account("dev", "another")
+    with meter_of(world, runtime, LEVEL, {"first_pause_s": 0.1, "max_pause_s": 0.2}) as device:
+        asyncio.run(main(device))
+
+
+@both
+def test_questions_that_wait_at_a_cut(world, runtime):
+    """They end with the session: nothing waits for their answers, and the next ones get theirs."""
+
+    async def main(device):
+        async with owner_of(world) as owner:
+            jid = await ready(device, owner)
+            # Left unanswered: slixmpp would say by itself that it does not know the question
+            path = MatchXPath("{jabber:client}iq/{urn:example:q}question")
+            owner.client.register_handler(Callback("question", path, lambda _: None))
+            asked = recorded(owner)
+            for _ in range(3):
+                await owner.say(jid, f"question {owner.client.boundjid.full}")
+            await until(lambda: len(asked) >= 3, "questions")
+            close_streams(world, "dev")
+            again = await online(device, 2)
+            assert again != jid
+            assert await owner.ask(again, f"question {world.domain}") == (
+                "question: error service-unavailable"
+            )
+            cuts, faults, dropped, refused = await status_of(owner, again)
+            assert (cuts, faults, dropped, refused) == (1, 3, 0, 0)
+
+    with device_of(world, runtime) as device:
+        asyncio.run(main(device))
