@@ -669,7 +669,7 @@ class Parser:
                 if c == b"!" and data.startswith(_CDATA, start):
                     self._mode = 2
                     start += 9
-                elif not c or c == b"!" and _CDATA.startswith(data[start:]):
+                elif not c or c == b"!" and _CDATA.startswith(data[start : start + 9]):
                     self._buf.extend(data[start:])
                     return -1
                 elif c in b"!?":
@@ -687,7 +687,7 @@ class Parser:
                 self._mode = mode
                 if mode > 1:
                     self._buf.extend(data[max(start, len(data) - 2) :])
-                elif data[start:].endswith(b"/"):
+                elif start < len(data) and data[-1] == 47:
                     self._buf.extend(b"/")
                 return -1
             if mode > 1:

@@ -220,15 +220,19 @@ def pieces():
 
 
 def check_no_room(before, piece, after):
-    # On CPython there is room: the same stanza comes whole
-    parser = Parser()
-    found = list(parser.feed(HEAD))[:0]
-    blocks = pieces() if MICROPYTHON else None
-    for chunk in (before,) + (piece * 200,) * 30 + (after, b"<n/>"):
-        found += parser.feed(chunk)
-    assert [(e.name, e.truncated) for e in found] == [("m", MICROPYTHON), ("n", False)], found
-    assert found[0].get("id") == "1"
-    del blocks
+    # Each size of chunk meets the lack of room at another place. On CPython there is room: the
+    # same stanza comes whole.
+    for size in range(120, 420, 20):
+        parser = Parser()
+        found = list(parser.feed(HEAD))[:0]
+        chunk = piece * size
+        blocks = pieces() if MICROPYTHON else None
+        for data in (before,) + (chunk,) * (6000 // size) + (after, b"<n/>"):
+            found += parser.feed(data)
+        del blocks
+        shapes = [(e.name, e.truncated) for e in found]
+        assert shapes == [("m", MICROPYTHON), ("n", False)], (size, shapes)
+        assert found[0].get("id") == "1"
 
 
 def test_no_room_for_a_text():
