@@ -52,6 +52,13 @@ class Demo:
 
     def start(self, stdin=subprocess.DEVNULL, before=None):
         """Start it; `before` runs in the new process, which has a session of its own."""
+
+        def prepare():
+            # Where the tests run in the background of a shell, Ctrl-C is ignored by inheritance
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if before:
+                before()
+
         with self._output.open("wb") as output, self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
                 [*COMMAND, *self._options],
@@ -61,7 +68,7 @@ class Demo:
                 stdout=output,
                 stderr=errors,
                 start_new_session=True,
-                preexec_fn=before,
+                preexec_fn=prepare,
             )
 
     def output(self):
