@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 
-from uxmpp.client import Client
+from uxmpp.reliable import ReliableClient
 from uxmpp.xml import Element
 
 from .access import Access
@@ -47,7 +47,7 @@ class Thing:
 
     def _client(self, config, path):
         try:
-            return Client(
+            return ReliableClient(
                 config["jid"],
                 config["password"],
                 config.get("ca"),

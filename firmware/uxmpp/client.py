@@ -1,16 +1,14 @@
 """The life of a client: connect, route stanzas to their handlers, ask, back off, come back."""
 
 import asyncio
-import os
 import random
-from binascii import hexlify
 
 from . import net
 from .jid import bare, prepare, split
 from .stream import Stream
 from .xml import Element
 
-_STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 
 
 class StanzaError(Exception):
@@ -31,16 +29,18 @@ class Client:
     `nameserver`: "address" or "address:port". Raises ValueError for what cannot work.
     """
 
-    #: The pause in seconds before the second try, and the longest one; it doubles in between.
+    #: The longest pause in seconds before the second try, and before any; it doubles in between.
     first_pause_s = 2
     max_pause_s = 300
     #: Seconds from the TCP connection to the session.
     login_timeout_s = 60
     #: Seconds that an answer may take.
     iq_timeout_s = 30
-    #: After so many seconds without a stanza the server is asked whether it is there. A session
-    #: that lasted so long starts the pauses anew.
-    idle_s = 60
+    #: A line is given up when the server was silent for so many seconds, although it was asked
+    #: for an answer in the last third of them.
+    silence_s = 30
+    #: A session that lasted so many seconds starts the pauses anew.
+    stable_s = 60
     #: The most questions that wait for their answer, stanzas that wait to be sent, and handlers
     #: that run at a time.
     max_iqs = 8
@@ -53,8 +53,10 @@ class Client:
     ):  # fmt: skip
         self.jid = self.account = bare(prepare(jid))
         self.domain = split(self.jid)[1]
-        #: True while there is a session.
+        #: True while there is a session, and a line to the server.
         self.online = False
+        #: The questions that wait: [whom, asyncio.Event, answer or None] by id.
+        self.iqs = {}
         #: How often the session was lost, what was dropped because a bound was reached, and how
         #: many stanzas came from those whom `accepts` refuses.
         self.cuts = self.dropped = self.refused = 0
@@ -64,7 +66,6 @@ class Client:
         self._plain = plain
         self._keys = None
         self._handlers = {}
-        self._iqs = {}
         self._tasks = []
         self._queue = []
         self._moved = asyncio.Event()  # something came into the queue, or went out
@@ -102,33 +103,9 @@ class Client:
     async def iq(self, kind, payload, to=None, timeout=None):
         """Ask ("get" or "set"): the stanza that answers, from the one who was asked. Raises
         StanzaError for an error, OSError when there is no session or no answer in time."""
-        if len(self._iqs) >= self.max_iqs:
-            raise OSError("too many iqs")
-        id = hexlify(os.urandom(8)).decode()
-        done = asyncio.Event()
-        self._iqs[id] = entry = [to, done, None]
-        try:
-            await self.send(Element("iq", None, {"type": kind, "id": id, "to": to}, [payload]))
-            await asyncio.wait_for(done.wait(), timeout or self.iq_timeout_s)
-        except asyncio.TimeoutError:
-            raise OSError("no answer from " + (to or "the server"))
-        finally:
-            self._iqs.pop(id)
-        answer = entry[2]
-        if answer is None:
-            raise OSError("not online")
-        if answer.get("type") == "error":
-            error = answer.find("error") or answer
-            text = None
-            kind = "undefined-condition"
-            for c in error.elements():
-                if c.xmlns == _STANZAS:
-                    if c.name == "text":
-                        text = c.text
-                    else:
-                        kind = c.name
-            raise StanzaError(kind, error.get("type"), text)
-        return answer
+        from .iq import ask
+
+        return await ask(self, kind, payload, to, timeout or self.iq_timeout_s)
 
     async def run(self):
         """Connect, and connect again, for ever."""
@@ -140,8 +117,8 @@ class Client:
                 why = "the login took too long"
             except Exception as e:  # whatever it is, the next try may succeed
                 why = str(e) or repr(e)
-            # Between half of it and all of it, lest all devices come back at the same moment
-            wait = self._pause * (1 + random.random()) / 2
+            # Any part of it, lest all devices come back at the same moment
+            wait = self._pause * random.random()
             self._pause = min(2 * self._pause, self.max_pause_s)
             self.log("{}: {}; next try in {:.1f} s".format(self.account, why, wait))
             await asyncio.sleep(wait)
@@ -150,18 +127,12 @@ class Client:
         connection, direct = await net.connect(self.domain, *self._where)
         tasks = ()
         try:
-            stream = Stream(connection, self.account)
-            self._keys = await asyncio.wait_for(
-                stream.login(self._tls, direct, self._password, self._plain, self._keys),
-                self.login_timeout_s,
-            )
-            self.jid = stream.jid
+            stream = await asyncio.wait_for(self._login(connection, direct), self.login_timeout_s)
             self.online = True
-            self.log(self.jid + ": online")
             self._cut = asyncio.Event()
             parts = (self._read(stream), self._write(stream), self._watch())
             tasks = [asyncio.create_task(self._part(p)) for p in parts]
-            self._spawn(self.on_online)
+            self._greet()
             await self._cut.wait()
             raise self._why
         finally:
@@ -171,10 +142,25 @@ class Client:
             if self.online:
                 self.online = False
                 self.cuts += 1
-                self._queue.clear()
+                self._lost()
                 self._moved.set()
-                for entry in self._iqs.values():
-                    entry[1].set()
+
+    async def _login(self, connection, direct):
+        # A stream with a session
+        stream = Stream(connection, self.account)
+        self._keys = await stream.login(self._tls, direct, self._password, self._plain, self._keys)
+        self.jid = stream.jid
+        return stream
+
+    def _greet(self):
+        self.log(self.jid + ": online")
+        self._spawn(self.on_online)
+
+    def _lost(self):
+        # What belongs to a session ends with it
+        self._queue.clear()
+        for entry in self.iqs.values():
+            entry[1].set()
 
     async def _part(self, coro):
         # The session ends with the first of its parts that ends
@@ -187,30 +173,41 @@ class Client:
     async def _read(self, stream):
         while True:
             el = await stream.read()
-            self._heard = True
+            self._silent = 0
             self._route(el)
             await asyncio.sleep(0)  # its handler comes first
 
     async def _write(self, stream):
         while True:
-            while not self._queue:
-                self._moved.clear()
-                await self._moved.wait()
-            batch = self._queue
-            self._queue = []
-            self._moved.set()
-            await stream.write(*batch)
+            batch = self._take()
+            self._moved.set() if batch else self._moved.clear()
+            await (stream.write(*batch) if batch else self._moved.wait())
+
+    def _take(self):
+        # What is to be sent now
+        batch = self._queue
+        self._queue = []
+        return batch
 
     async def _watch(self):
+        lasted = self._silent = 0
         while True:
-            self._heard = False
-            await asyncio.sleep(self.idle_s)
-            self._pause = self.first_pause_s
-            if not self._heard:
-                try:
-                    await self.iq("get", Element("ping", "urn:xmpp:ping"))
-                except StanzaError:  # a server without ping is alive too
-                    pass
+            await asyncio.sleep(self.silence_s / 3)
+            lasted += self.silence_s / 3
+            if lasted > self.stable_s:
+                self._pause = self.first_pause_s
+            if self._overdue():
+                raise OSError("the server is silent")
+
+    def _overdue(self):
+        # Called after each third of silence_s: the second one that was silent ends with a question
+        self._silent += 1
+        if self._silent == 2:
+            ping = Element("iq", None, {"type": "get", "id": "ping"})
+            ping.add("ping", "urn:xmpp:ping")
+            self._queue.append(ping)
+            self._moved.set()
+        return self._silent > 2
 
     def _answer(self, el, kind, payload):
         # What is answered by itself may not wait, and is not worth waiting for
@@ -224,9 +221,9 @@ class Client:
 
     def _refuse(self, el, condition, kind="cancel", text=None):
         error = Element("error", None, {"type": kind})
-        error.add(condition, _STANZAS)
+        error.add(condition, STANZAS)
         if text:
-            error.add("text", _STANZAS, None, text)
+            error.add("text", STANZAS, None, text)
         self._answer(el, "error", error)
 
     def _route(self, el):
@@ -237,7 +234,7 @@ class Client:
             if kind != "error":
                 kind = el.name
         elif kind == "result" or kind == "error":
-            entry = self._iqs.get(el.get("id"))
+            entry = self.iqs.get(el.get("id"))
             if entry and (sender == entry[0] or own and not entry[0]):
                 entry[2] = el
                 entry[1].set()
@@ -289,8 +286,11 @@ class Client:
             if el:
                 self._refuse(el, e.condition, e.kind, e.text)
         except Exception as e:
-            self.log("{}: in a handler: {}".format(self.account, repr(e)))
-            if el:
-                self._refuse(el, "internal-server-error")
+            try:
+                self.log("{}: in a handler: {}".format(self.account, repr(e)))
+                if el:
+                    self._refuse(el, "internal-server-error")
+            except MemoryError:
+                self.dropped += 1
         finally:
             self._tasks.remove(asyncio.current_task())

@@ -19,6 +19,9 @@ class Context:
         else:
             self.ctx.load_verify_locations(cadata=ca)
 
+    def on_leaf(self, der):
+        """As net.Context.on_leaf()."""
+
 
 async def address(host, nameserver):
     """As net.address(); open_connection() looks names up itself, IPv6 and hosts file included,
@@ -48,10 +51,10 @@ class Connection(net.Connection):
         self._raw = self._writer  # would close the socket if it were forgotten
         self._writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         self._reader = reader
-        if tls.pin:
-            der = transport.get_extra_info("ssl_object").getpeercert(True)
-            if net.sha256(der) != tls.pin:
-                raise OSError("TLS: the certificate is not the pinned one")
+        der = transport.get_extra_info("ssl_object").getpeercert(True)
+        if tls.pin and net.sha256(der) != tls.pin:
+            raise OSError("TLS: the certificate is not the pinned one")
+        tls.on_leaf(der)
         self.secure = True
 
     def check(self):

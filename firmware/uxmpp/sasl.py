@@ -43,10 +43,25 @@ def _xor(a, b):
     return bytes([x ^ y for x, y in zip(a, b)])
 
 
+def _pads(new, key):
+    # What HMAC hashes first, inside and outside
+    if len(key) > 64:
+        key = new(key).digest()
+    key += bytes(64 - len(key))
+    return _xor(key, b"6" * 64), _xor(key, b"\\" * 64)
+
+
+def hmac(new, key, text):
+    """HMAC (RFC 2104) of bytes, by a hash of 64-byte blocks such as hashlib.sha256."""
+    inner, outer = _pads(new, key)
+    return new(outer + new(inner + text).digest()).digest()
+
+
 class Plain:
     """PLAIN: the password itself, so only for a server that has nothing else. It has no challenge,
     and proves nothing of the server."""
 
+    name = "PLAIN"
     keys = None
 
     def __init__(self, user, password):
@@ -89,15 +104,15 @@ class Scram:
         if not MIN_ITERATIONS <= rounds <= MAX_ITERATIONS:
             raise SASLError("SCRAM: {} iterations are refused".format(rounds))
         keys = self.keys
-        if not keys or keys[:3] != (self.name, salt, rounds):
+        if not keys or tuple(keys[:3]) != (self.name, salt, rounds):
             key = yield from self._salted(salt, rounds)
             keys = (self.name, salt, rounds)
-            keys += (self._hmac(key, b"Client Key"), self._hmac(key, b"Server Key"))
+            keys += (hmac(self._new, key, b"Client Key"), hmac(self._new, key, b"Server Key"))
             self.keys = keys
         final = b"c=biws,r=" + nonce
         text = b",".join((self._bare, challenge, final))
-        self._signature = b64(self._hmac(keys[4], text))
-        proof = _xor(keys[3], self._hmac(self._new(keys[3]).digest(), text))
+        self._signature = b64(hmac(self._new, keys[4], text))
+        proof = _xor(keys[3], hmac(self._new, self._new(keys[3]).digest(), text))
         self.response = final + b",p=" + b64(proof)
 
     def verify(self, data):
@@ -105,17 +120,6 @@ class Scram:
         # Compared as it is written: what is no base64 is just as wrong
         if not self.response or _fields(data).get(b"v") != self._signature:
             raise SASLError("SCRAM: the server does not know the account")
-
-    def _pads(self, key):
-        # What HMAC hashes first, inside and outside (RFC 2104)
-        if len(key) > 64:
-            key = self._new(key).digest()
-        key += bytes(64 - len(key))
-        return bytes([b ^ 0x36 for b in key]), bytes([b ^ 0x5C for b in key])
-
-    def _hmac(self, key, text):
-        inner, outer = self._pads(key)
-        return self._new(outer + self._new(inner + text).digest()).digest()
 
     def _salted(self, salt, rounds):
         # PBKDF2 with one block (RFC 5802: Hi)
@@ -125,7 +129,7 @@ class Scram:
         key = self._password.encode()
         if hasattr(hashlib, "pbkdf2_hmac"):
             return hashlib.pbkdf2_hmac(new().name, key, salt, rounds)
-        inner, outer = self._pads(key)
+        inner, outer = _pads(new, key)
         block = salt + b"\0\0\0\1"
         total = 0
         for i in range(rounds):

@@ -19,7 +19,6 @@ _STREAM = const("http://etherx.jabber.org/streams")
 _TLS = const("urn:ietf:params:xml:ns:xmpp-tls")
 _SASL = const("urn:ietf:params:xml:ns:xmpp-sasl")
 _SASL2 = const("urn:xmpp:sasl:2")
-_BIND = const("urn:ietf:params:xml:ns:xmpp-bind")
 _BIND2 = const("urn:xmpp:bind:0")
 
 
@@ -62,58 +61,68 @@ class Stream:
             raise StreamError("stream error: " + _said(el))
         return el
 
-    async def write(self, *elements):
-        """Send elements, in one write."""
-        await self.connection.write(b"".join([el.to_bytes("jabber:client") for el in elements]))
+    async def write(self, *parts):
+        """Send Elements or bytes, in one write."""
+        await self.connection.write(
+            b"".join([p if isinstance(p, bytes) else p.to_bytes("jabber:client") for p in parts])
+        )
 
-    async def _expect(self, name, xmlns):
+    async def expect(self, name, xmlns):
+        """The next element, which must be that one."""
         return _check(await self.read(), name, xmlns)
 
-    async def _open(self):
-        # A new stream, and with it a new parser; returns its features
+    async def open(self, *more):
+        """Begin a new stream; its features. `more`: sent in the same write as the header."""
         self._parser = Parser()
         self._parser.max_cache = 0  # what a login says comes once
         self._read = []
         self._error = None
         # Nobody learns who we are before there is TLS
         me = " from='" + self.jid + "'" if self.connection.secure else ""
-        await self.connection.write(
-            (
-                "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='{}' "
-                "version='1.0' to='{}'{}>"
-            )
-            .format(_STREAM, split(self.jid)[1], me)
-            .encode()
-        )
-        await self._expect("stream", _STREAM)
-        return await self._expect("features", _STREAM)
-
-    async def _offers(self):
-        # (namespace of SASL, whether it binds too, the mechanisms). The features themselves are
-        # large, and gone before the next module is loaded.
-        features = await self._open()
-        offer = features.find("authentication", _SASL2)
-        xmlns = _SASL2 if offer else _SASL
-        inline = offer and offer.find("inline")
-        offer = offer or features.find("mechanisms", _SASL)
-        names = [c.text for c in offer.elements() if c.name == "mechanism"] if offer else ()
-        return xmlns, inline and bool(inline.find("bind", _BIND2)), names
+        header = (
+            "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='{}' "
+            "version='1.0' to='{}'{}>"
+        ).format(_STREAM, split(self.jid)[1], me)
+        await self.write(header.encode(), *more)
+        await self.expect("stream", _STREAM)
+        return await self.expect("features", _STREAM)
 
     async def login(self, tls, direct, password, plain=False, keys=None):
         """From a fresh connection to a bound session. `tls`: a net.Context; `direct`: TLS
         from the first byte; `plain`: the mechanism PLAIN is allowed; `keys`: what the last login
         returned, to be spared the work on the password. Raises AuthError too."""
-        user, domain, _ = split(self.jid)
+        await self.secure(tls, direct)
+        offered, inline = await self.offers()
+        mechanism = await self.choose(offered, password, plain, keys)
+        await self.begin(await self.authenticate(mechanism, inline), mechanism)
+        return mechanism.keys
+
+    # The parts of a login, for those who put them together otherwise
+
+    async def secure(self, tls, direct):
+        """TLS, after STARTTLS if not `direct`."""
         if not direct:
-            features = await self._open()
+            features = await self.open()
             if not features.find("starttls", _TLS):
                 raise StreamError("the server offers no TLS")
             await self.write(Element("starttls", _TLS))
-            await self._expect("proceed", _TLS)
+            await self.expect("proceed", _TLS)
             if self._read or self._error or self._parser.pending():
                 raise StreamError("plaintext after <proceed/>")
-        await self.connection.start_tls(tls, domain)
-        xmlns, bind2, offered = await self._offers()
+        await self.connection.start_tls(tls, split(self.jid)[1])
+
+    async def offers(self, *more):
+        """The names of the mechanisms, and what SASL2 can do in the same round trip; None where
+        there is only SASL. `more`: sent in the same write as the header."""
+        # The features themselves are large, and gone before the next module is loaded
+        features = await self.open(*more)
+        offer = features.find("authentication", _SASL2)
+        inline = offer and (offer.find("inline") or offer)
+        offer = offer or features.find("mechanisms", _SASL) or features
+        return [c.text for c in offer.elements() if c.name == "mechanism"], inline
+
+    async def choose(self, offered, password, plain, keys):
+        """The strongest mechanism, of those that work by password."""
         # MicroPython holds on to what a coroutine returned until the next one returns
         await asyncio.sleep(0)
         from . import sasl
@@ -121,47 +130,51 @@ class Stream:
         name = sasl.choose(offered, plain)
         if not name:
             raise AuthError("the server only offers " + " ".join(offered))
-        mechanism = sasl.client(name, user, password, keys)
-        first = sasl.b64(mechanism.first).decode()
-        if xmlns == _SASL2:
-            ask = Element("authenticate", xmlns, {"mechanism": name})
-            ask.add("initial-response", None, None, first)
-            if bind2:
-                ask.add("bind", _BIND2).add("tag", None, None, "uxmpp")
+        return sasl.client(name, split(self.jid)[0], password, keys)
+
+    def ask(self, name, first, inline):
+        """SASL2's <authenticate/> by the mechanism `name`, with its first response."""
+        ask = Element("authenticate", _SASL2, {"mechanism": name})
+        ask.add("initial-response", None, None, first)
+        if inline.find("bind", _BIND2):
+            ask.add("bind", _BIND2).add("tag", None, None, "uxmpp")
+        return ask
+
+    async def authenticate(self, mechanism, inline):
+        """Go through SASL; what ends it."""
+        from .sasl import b64
+
+        ask = b64(mechanism.first).decode()
+        if inline:
+            ask = self.ask(mechanism.name, ask, inline)
         else:
-            ask = Element("auth", xmlns, {"mechanism": name}, [first])
+            ask = Element("auth", _SASL, {"mechanism": mechanism.name}, [ask])
         while True:
             await self.write(ask)
             el = await self.read()
-            if el.name != "challenge" or el.xmlns != xmlns:
-                break
+            if el.name != "challenge":
+                return el
             for _ in mechanism.respond(a2b_base64(el.text)):
                 await asyncio.sleep(0)
-            text = sasl.b64(mechanism.response).decode()
-            ask = Element("response", xmlns, None, [text])
+            ask = Element("response", el.xmlns, None, [b64(mechanism.response).decode()])
+
+    async def begin(self, el, mechanism, sm=None):
+        """From what ended SASL to a session; True if it is an earlier one, by `sm`."""
         if el.name == "failure":
             raise AuthError("login refused: " + _said(el))
-        _check(el, "success", xmlns)
-        data = el.find("additional-data") if xmlns == _SASL2 else el
+        data = _check(el, "success", el.xmlns)
+        if el.xmlns == _SASL2:
+            data = el.find("additional-data")
         mechanism.verify(a2b_base64(data.text if data else ""))
-        bound = el.find("bound", _BIND2)
-        if bound:
+        resumed = sm and sm.inline(el)
+        if el.find("bound", _BIND2):
             self.jid = el.find("authorization-identifier").text
-        else:
-            if xmlns == _SASL2:
-                await self._expect("features", _STREAM)
-            else:
-                await self._open()
-            ask = Element("iq", None, {"type": "set", "id": "bind"})
-            ask.add("bind", _BIND)
-            await self.write(ask)
-            el = await self._expect("iq", "jabber:client")
-            bound = el.find("bind", _BIND)
-            if not bound:
-                raise StreamError("no resource")
-            self.jid = bound.find("jid").text
+        elif not resumed:
+            from .classic import bind
+
+            resumed = await bind(self, el.xmlns == _SASL2, sm)
         self._parser.max_cache = Parser.max_cache
-        return mechanism.keys
+        return resumed
 
 
 def _said(el):

@@ -1,6 +1,7 @@
 # ruff: noqa: PTH123 - MicroPython has no pathlib
 """The client alone, with nothing of the agent: says what it is told, and `memory` what is free.
-Its device.json has `tune`, attributes of the client, and `dns`, those of uxmpp.resolver, too."""
+Its device.json has `tune`, attributes of the client, `dns`, those of uxmpp.resolver, and `reliable`,
+whether it is a ReliableClient, too."""
 
 import asyncio
 import gc
@@ -18,6 +19,8 @@ tune = config.pop("tune")
 if "ca" in config:
     with open(config["ca"], "rb") as f:
         config["ca"] = f.read()
+if config.pop("reliable", False):
+    from uxmpp.reliable import ReliableClient as Client
 client = Client(**config)
 for key, value in tune.items():
     setattr(client, key, value)

@@ -1,0 +1,192 @@
+"""A client that loses nothing by a cut: sessions are resumed (XEP-0198), and a login takes one
+round trip (XEP-0484, with all that is known sent at once), where the server can do that.
+
+It falls back step by step: what the server refuses, or what ends in nothing, is not tried again
+the same way: by token in one go, by token after the server's offer, by SCRAM with the keys that
+are kept, by SCRAM from the password.
+"""
+
+import gc
+
+from .client import Client
+from .fast import Fast, names
+from .jid import split
+from .sasl import SASLError, b64
+from .sm import Acks
+from .stream import Stream
+from .xml import Element
+
+
+class ReliableStream(Stream):
+    """As Stream, with a Fast and an Acks."""
+
+    def __init__(self, connection, jid, fast, sm):
+        super().__init__(connection, jid)
+        self._fast = fast
+        self._sm = sm
+        self._names = ()
+
+    async def login(self, tls, direct, password, plain=False, keys=None):
+        """As Stream.login(), but for what it returns: (keys, whether the session is an earlier
+        one)."""
+        fast, sm = self._fast, self._sm
+        sm.on = False
+        tls.on_leaf = fast.certificate
+        await self.secure(tls, direct)
+        user = split(self.jid)[0]
+        mechanism = fast.mechanism(user)
+        fast.careful = True
+        more = ()
+        if mechanism:
+            inline = Element("inline")
+            inline.add("bind", "urn:xmpp:bind:0")
+            inline.add("sm", sm.xmlns)
+            self._names = names(inline)
+            more = (self.ask(mechanism.name, b64(mechanism.first).decode(), inline),)
+        offered, inline = await self.offers(*more)
+        self._names = names(inline)
+        el = await self.read() if more else None
+        while True:
+            if not el:
+                mechanism = fast.mechanism(user, self._names)
+                if not mechanism:
+                    mechanism = await self.choose(offered, password, plain, keys)
+                el = await self.authenticate(mechanism, inline)
+            if el.name != "failure" or not fast.refused(mechanism):
+                break
+            el = None
+        try:
+            resumed = await self.begin(el, mechanism, sm)
+        except SASLError:
+            fast.refused(mechanism)
+            raise
+        if not sm.on:
+            sm.id = None
+        fast.told(el, self._names, mechanism, resumed)
+        return mechanism.keys or keys, resumed
+
+    def ask(self, name, first, inline):
+        """As Stream.ask()."""
+        ask = super().ask(name, first, inline)
+        self._fast.offer(ask, self._names)
+        bind = ask.find("bind", "urn:xmpp:bind:0")
+        if bind and self._sm.xmlns in self._names:
+            self._sm.offer(ask, bind)
+        return ask
+
+
+class ReliableClient(Client):
+    """As Client. `state` is what should be kept over a restart, a dict of texts, numbers, bytes
+    and lists of these: update it before run(), and keep it when on_state() is called. With "keys" in
+    it, those of sasl.Scram, there need not be a password."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.state = {}
+        #: How many sessions there were: one that is resumed is the same.
+        self.sessions = 0
+        #: How many tries failed since the last session that was stable, and what the last raised.
+        self.failures = 0
+        self.error = None
+        #: Grows as long as the client gets on with whatever it is at.
+        self.beats = 0
+        self._fast = Fast(self.state)
+        self._sm = Acks()
+
+    async def on_try(self):
+        """Called before each try to connect; what it raises makes that one fail. To be
+        replaced."""
+
+    def on_state(self):
+        """Called when `state` has changed; to be replaced."""
+
+    def acks(self):
+        """Whether the server acknowledges the stanzas of this session."""
+        return self._sm.on
+
+    async def send(self, el, acked=None):
+        """As Client.send(). While the session may be resumed it is queued, too, as far as there
+        is room. `acked`: a function, called when the server has acknowledged it. Where it may be
+        lost with a session that ends, another session begins, and `acked` is not called."""
+        if acked:
+            el.acked = acked
+        if not self.online and self._sm.id and len(self._queue) < self.max_queue:
+            self._queue.append(el)
+        else:
+            await super().send(el)
+
+    async def _session(self):
+        self.beats += 1
+        try:
+            await self.on_try()
+            await super()._session()
+        except Exception as e:
+            self.failures += 1
+            self.error = e
+            gc.collect()
+            raise
+
+    async def _login(self, connection, direct):
+        state = self.state
+        kept = dict(state)
+        stream = ReliableStream(connection, self.account, self._fast, self._sm)
+        state["keys"], self._resumed = await stream.login(
+            self._tls, direct, self._password, self._plain, state.get("keys")
+        )
+        if not self._resumed:
+            self.jid = stream.jid
+            self._end()
+        if state != kept:
+            self.on_state()
+        return stream
+
+    def _greet(self):
+        if self._resumed:
+            self.log(self.jid + ": resumed")
+        else:
+            self.sessions += 1
+            super()._greet()
+
+    def _lost(self):
+        if not self._sm.id:
+            self._end()
+
+    def _end(self):
+        # Of what belonged to the session messages go on in the next one, but for those that
+        # somebody keeps watch over
+        self._queue = [
+            el for el in self._queue if el.name == "message" and not hasattr(el, "acked")
+        ]
+        for entry in self.iqs.values():
+            entry[1].set()
+
+    def _route(self, el):
+        sm = self._sm
+        if el.xmlns == sm.xmlns:
+            sm.heard(el)
+            self._moved.set()
+            return
+        try:
+            super()._route(el)
+        except MemoryError:
+            self.dropped += 1
+        if el.xmlns == "jabber:client":
+            sm.handled()
+
+    def _take(self):
+        return self._sm.take(self._queue) if self._sm.on else super()._take()
+
+    def _overdue(self):
+        self.beats += 1
+        if self._pause == self.first_pause_s:
+            self.failures = 0
+        sm = self._sm
+        if not sm.on:
+            return super()._overdue()
+        self._silent += 1
+        if sm.asked:
+            sm.asked += 1
+        if self._silent == 2:
+            sm.probe()
+            self._moved.set()
+        return self._silent > 2 or sm.asked > 3
