@@ -2,17 +2,21 @@
 
 import asyncio
 import gc
+import os
 import sys
 
+from uxmpp.client import StanzaError
 from uxmpp.reliable import ReliableClient
 from uxmpp.xml import Element
 
 from .access import Access
 from .chat import Chat
-from .clock import ticks_diff, ticks_ms
+from .clock import Clock, parse as parse_time
 from .config import ConfigError, load
+from .guard import Guard
 from .registry import Command, Control, Registry, Sensor, parse
 from .reports import Reports
+from .state import load as load_state, save as save_state
 
 
 class Thing:
@@ -23,6 +27,10 @@ class Thing:
     gc_threshold = 4096
 
     def __init__(self, path="device.json"):
+        folder = path[: path.rfind("/") + 1]
+        #: Where it keeps its reports, and what the client learnt.
+        self.outbox_path = folder + "outbox"
+        self.state_path = folder + "state.json"
         try:
             self.config = config = load(path)
             self.client = self._client(config, path)
@@ -34,22 +42,36 @@ class Thing:
             raise
         if hasattr(gc, "threshold"):
             gc.threshold(self.gc_threshold)
+        self.clock = Clock()
         self.registry = Registry()
-        self.client.identity = ("client", "bot", config["name"])
-        self.client.on_online = self._online
-        self.access = Access(self.client, config)
+        client = self.client
+        client.identity = ("client", "bot", config["name"])
+        client.state.update(load_state(self.state_path, client.account, client.log))
+        if config.get("keys"):
+            client.state.setdefault("keys", config["keys"])
+        client.on_state = self._keep
+        client.on_online = self._online
+        wifi = config.get("wifi")
+        if wifi:
+            from .wifi import Wifi
+
+            wifi = Wifi(wifi["ssid"], wifi.get("password"))
+        self.guard = Guard(self, wifi)
+        client.on_try = self.guard.before
+        self.access = Access(client, config)
         self.chat = Chat(self)
+        self.reports = Reports(self)
         #: How often a declared function failed.
         self.faults = 0
         self._status = None
-        self._ticks = ticks_ms()
-        self._up_ms = 0
+        self._delivery = None
+        self._tasks = []
 
     def _client(self, config, path):
         try:
             return ReliableClient(
                 config["jid"],
-                config["password"],
+                config.get("password"),
                 config.get("ca"),
                 config.get("pin"),
                 config.get("host"),
@@ -89,11 +111,72 @@ class Thing:
 
     async def main(self):
         """As run(), for a program that has a loop of its own."""
-        reports = asyncio.create_task(Reports(self).run())
+        parts = [self.reports.run()]
+        if self.config.get("watchdog", True):
+            parts.append(self.guard.watch())
+        self._tasks = [asyncio.create_task(p) for p in parts]
+        if self._delivery or self._keeps():
+            self.outbox()
+        if self._delivery:
+            self._deliver()
         try:
             await self.client.run()
         finally:
-            reports.cancel()
+            for task in self._tasks:
+                task.cancel()
+            self._tasks = []
+
+    def _keeps(self):
+        # Whether there are durable reports to be made, or left from before
+        try:
+            if os.listdir(self.outbox_path):
+                return True
+        except OSError:
+            pass
+        return bool([s for s in self.registry.kind(Sensor) if s.durable])
+
+    def outbox(self):
+        """The Outbox of durable reports; opened with the first call."""
+        if not self._delivery:
+            from .delivery import Delivery
+            from .outbox import Outbox
+
+            self._delivery = Delivery(self, Outbox(self.outbox_path, self.client.log, self.clock))
+            if self._tasks:
+                self._deliver()
+        return self._delivery.outbox
+
+    def _deliver(self):
+        for part in (self._delivery.run(), self._delivery.outbox.run()):
+            self._tasks.append(asyncio.create_task(part))
+
+    def restart(self, why):
+        """Restart the board, with all reports in flash; a computer goes on instead."""
+        try:
+            from machine import reset
+        except ImportError:
+            return
+        self.client.log("restart: " + why)
+        if self._delivery:
+            self._delivery.outbox.flush()
+        reset()
+
+    def beats(self):
+        """Numbers that grow as long as the parts of the device get on."""
+        return self.client.beats, self.reports.beats
+
+    def _keep(self):
+        client = self.client
+        save_state(self.state_path, client.account, client.state, client.log)
+
+    async def set_clock(self):
+        """Ask an NTP server for the time, where nobody knows it and the server's certificate is
+        good for some time only. Raises OSError."""
+        if self.clock.now() is None and not self.config.get("pin"):
+            from .ntp import SERVER, ask
+
+            server = self.config.get("ntp") or SERVER
+            self.clock.set(await ask(server, self.config.get("nameserver")))
 
     async def say(self, to, text):
         """Send a chat message to a JID; it is lost where there is no session."""
@@ -105,13 +188,6 @@ class Thing:
         """Count and log that the function of declaration `name` failed."""
         self.faults += 1
         self.client.log("{}: {}".format(name, repr(e)))
-
-    def uptime_s(self):
-        """Seconds since the start."""
-        now = ticks_ms()
-        self._up_ms += ticks_diff(now, self._ticks)
-        self._ticks = now
-        return self._up_ms // 1000
 
     async def read(self, sensor):
         """Take a reading; a failure becomes the sensor's state."""
@@ -137,6 +213,13 @@ class Thing:
         await self.access.settle()
         self._status = None
         await self._announce()
+        if self.clock.now() is None:
+            from uxmpp.xep.time import ask
+
+            try:
+                self.clock.set(parse_time(await ask(self.client, self.client.domain)))
+            except (StanzaError, ValueError):  # then nobody tells
+                pass
 
     async def _announce(self):
         sensors = self.registry.kind(Sensor)
@@ -145,11 +228,17 @@ class Thing:
             self._status = status
             await self.access.announce(status)
 
-    async def report(self, text):
-        """Tell the owners, by message and by presence. Raises OSError without a session."""
-        for owner in self.access.owners:
-            await self.say(owner, text)
-        await self._announce()
+    async def report(self, text, durable=False):
+        """Tell the owners, by message and by presence. Raises OSError without a session. With
+        `durable` it returns when the report is safe, in flash or with the server; it will arrive
+        whatever happens. Raises ValueError for a text of more than the outbox's `max_text`."""
+        if durable:
+            await self.outbox().put(text)
+        else:
+            for owner in self.access.owners:
+                await self.say(owner, text)
+        if self.client.online:
+            await self._announce()
 
 
 async def _call(f, *args):

@@ -103,7 +103,12 @@ class Chat:
         c = thing.client
         lines.append(
             "up {}, {} cuts, {} faults, {} dropped, {} refused{}".format(
-                _duration(thing.uptime_s()), c.cuts, thing.faults, c.dropped, c.refused, _memory()
+                _duration(thing.clock.uptime_s()),
+                c.cuts,
+                thing.faults,
+                c.dropped,
+                c.refused,
+                _memory(),
             )
         )
         return "\n".join(lines)

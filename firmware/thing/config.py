@@ -8,7 +8,8 @@ from uxmpp import jid
 # key -> the type of its value, and whether it must be there
 _KEYS = {
     "jid": (str, True),
-    "password": (str, True),
+    "password": (str, False),
+    "keys": (list, False),
     "owners": (list, True),
     "operators": (list, False),
     "viewers": (list, False),
@@ -20,8 +21,17 @@ _KEYS = {
     "direct": (bool, False),
     "plain": (bool, False),
     "nameserver": (str, False),
+    "ntp": (str, False),
+    "wifi": (dict, False),
+    "watchdog": (bool, False),
 }
-_TYPES = {str: "a text", list: "a list", int: "a number", bool: "true or false"}
+_TYPES = {
+    str: "a text",
+    list: "a list",
+    int: "a number",
+    bool: "true or false",
+    dict: 'an object, {"ssid": ...}',
+}
 
 
 class ConfigError(ValueError):
@@ -57,6 +67,17 @@ def _check(config, path):
     for key, (_, needed) in _KEYS.items():
         if needed and not config.get(key):
             raise ValueError(key + ": is missing")
+    if config.get("keys"):
+        config["keys"] = _login_keys(config["keys"])
+    elif not config.get("password"):
+        raise ValueError("password or keys: one is needed, to log in by")
+    wifi = config.get("wifi")
+    if wifi is not None:
+        for key in wifi:
+            if key not in ("ssid", "password") or not isinstance(wifi[key], str):
+                raise ValueError("wifi: must be the texts ssid and password")
+        if not wifi.get("ssid"):
+            raise ValueError("wifi: ssid is missing")
     config["jid"] = jid.prepare(config["jid"])
     local, _, resource = jid.split(config["jid"])
     if not local or resource:
@@ -86,6 +107,17 @@ def _check(config, path):
     else:
         raise ValueError("ca or pin: one is needed, to know the server by")
     return config
+
+
+def _login_keys(keys):
+    # As sasl.Scram has them
+    try:
+        name, salt, rounds, client, server = keys
+        if name.startswith("SCRAM-SHA-") and isinstance(rounds, int):
+            return name, a2b_base64(salt), rounds, a2b_base64(client), a2b_base64(server)
+    except (ValueError, TypeError, AttributeError):
+        pass
+    raise ValueError("keys: must be [mechanism, salt, iterations, client key, server key]")
 
 
 def _person(role, text):

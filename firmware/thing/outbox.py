@@ -100,7 +100,8 @@ class Outbox:
         for n in names:
             try:
                 n = int(n)
-                segments.append([n, min(os.stat(self._path(n))[6], 0xFFFF), True])
+                if n > 0:
+                    segments.append([n, min(os.stat(self._path(n))[6], 0xFFFF), True])
             except (OSError, ValueError):  # not ours
                 pass
         segments.sort()
@@ -163,7 +164,8 @@ class Outbox:
             return None
         pos = None
         if self._next < self._end:
-            for kind, stamp, ident, text, at in self._records(self._next):
+            for record in self._records(self._next):
+                kind, stamp, ident, text, at = record
                 # What a failed write left behind was written again
                 if kind < 3 and (ident[:6] != self._seen[:6] or ident > self._seen):
                     self._seen = ident
@@ -378,10 +380,13 @@ class Outbox:
             at = max(0, start - (n << 16))
             if not ours or at > 0xFFFF:
                 continue
-            if not at and self._read(n, 0, 8) == _HEAD:
-                at = 8
             # What was passed over: 1 is what a power cut leaves at the end, 2 is damage
-            gap = 0 if size else 2
+            gap = 0
+            if not at:
+                if self._read(n, 0, 8) == _HEAD:
+                    at = 8
+                else:
+                    gap = 2 if size else 1
             while at < size:
                 head = self._read(n, at, _SIZE)
                 why = 2

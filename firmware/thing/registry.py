@@ -12,13 +12,14 @@ _EXPECTED = {bool: "on or off", int: "a whole number", float: "a number", str: "
 class Sensor:
     """Something that can be read. `read`: a function or coroutine function without arguments;
     `unit`: text behind the value; `every`: seconds between reports, None for none; `delta`: report
-    also when the value has moved so far since the last report, with a look every `poll` seconds.
+    also when the value has moved so far since the last report, with a look every `poll` seconds;
+    `durable`: a report is made when it is due, and told to the owners even if that takes days.
     """
 
     #: The longest `every` and `poll`, in seconds: a board's ticks tell no longer times apart.
     max_period_s = 432000
 
-    def __init__(self, name, read, unit="", every=None, delta=None, poll=5):
+    def __init__(self, name, read, unit="", every=None, delta=None, poll=5, durable=False):
         for period in (every, poll):
             if period is not None and not 0 < period <= self.max_period_s:
                 raise ValueError("{}: a period of {} s cannot be".format(name, period))
@@ -28,6 +29,7 @@ class Sensor:
         self.every = every
         self.delta = delta
         self.poll = poll
+        self.durable = durable
         self.value = None
         #: Why there is no value, or None.
         self.error = None

@@ -9,7 +9,8 @@ from .registry import Sensor
 class Reports:
     """Reads each sensor when it is due and reports to the owners: every `every` seconds, and when
     the value has moved by `delta`, or the sensor failed or works again. What falls due while there
-    is no session is reported, with the value of then, when there is one."""
+    is no session is reported, with the value of then, when there is one; of a durable sensor it
+    is read and kept."""
 
     #: Seconds between two looks at what is due.
     tick_s = 0.2
@@ -18,19 +19,29 @@ class Reports:
         self._thing = thing
         self._read_at = {}
         self._told = {}  # name -> (when it was read, value)
+        #: Grows with each look.
+        self.beats = 0
 
     async def run(self):
         """Until cancelled."""
+        thing = self._thing
         while True:
+            self.beats += 1
             lines = []
             told = {}
-            for sensor in self._thing.registry.kind(Sensor):
-                if self._thing.client.online and await self._is_due(sensor):
-                    told[sensor.name] = (self._read_at[sensor.name], sensor.value)
-                    lines.append(sensor.name + ": " + sensor.state())
+            for sensor in thing.registry.kind(Sensor):
+                if (thing.client.online or sensor.durable) and await self._is_due(sensor):
+                    line = sensor.name + ": " + sensor.state()
+                    news = (self._read_at[sensor.name], sensor.value)
+                    if sensor.durable:
+                        thing.outbox().keep(line)
+                        self._told[sensor.name] = news
+                    else:
+                        told[sensor.name] = news
+                        lines.append(line)
             if lines:
                 try:
-                    await self._thing.report("\n".join(lines))
+                    await thing.report("\n".join(lines))
                     self._told.update(told)
                 except OSError:  # offline again; it stays due
                     pass

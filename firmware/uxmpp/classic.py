@@ -41,7 +41,7 @@ async def _manage(stream, sm, ask):
     early = []
     while True:
         el = await stream.read()
-        if el.xmlns == _SM:
+        if el.xmlns == _SM and len(el.name) > 1:  # not <r/> or <a/>
             break
         if len(early) == MAX_EARLY:
             raise StreamError("no <enabled/>")
@@ -49,6 +49,6 @@ async def _manage(stream, sm, ask):
     resumed = sm.told(el)
     if sm.on and early:
         # What came before it is not counted by the server
-        stream.unread(early)
+        stream._read[:0] = early
         sm.h = (sm.h - len(early)) & 0xFFFFFFFF
     return resumed

@@ -52,17 +52,30 @@ class Fast:
 
     def __init__(self, state):
         self.state = state
-        #: The data of each kind of channel binding that there is.
-        self.bindings = {}
+        self.begin()
         #: The last login came to nothing: the next one waits for what the server offers.
         self.careful = False
         self._asked = None
 
+    def begin(self):
+        """A new connection."""
+        self.seen = False
+        #: The data of each kind of channel binding that there is.
+        self.bindings = {"NONE": b""}
+
     def certificate(self, der):
         """Take the server's certificate: for tls-server-end-point (RFC 5929 section 4.1)."""
-        self.bindings = {"NONE": b""}
+        self.seen = True
         if _SHA256[0] in der or _SHA256[1] in der:
             self.bindings["ENDP"] = hashlib.sha256(der).digest()
+
+    def waits(self):
+        """Whether the login could begin, if the server's certificate were known."""
+        token = self.state.get("token")
+        return token and token[0].endswith("ENDP") and not self.seen and self._may_begin()
+
+    def _may_begin(self):
+        return not self.careful and self.state.get("pipeline")
 
     def mechanism(self, user, offered=None):
         """The Ht to log in by, or None. `offered`: names(), None before the server said it."""
@@ -71,7 +84,7 @@ class Fast:
         if binding is None:
             return None
         if offered is None:
-            if self.careful or not self.state.get("pipeline"):
+            if not self._may_begin():
                 return None
         elif name not in offered:
             return None
@@ -98,12 +111,13 @@ class Fast:
     def told(self, success, offered, mechanism, resumed):
         """Take the server's <success/> to a login by `mechanism`."""
         token = success.find("token", XMLNS)
+        token = token and token.get("token")
         name = self._asked or mechanism.name
         # With each session that is resumed some servers offer a new token. The old one stays good
         # until the new one is used, and flash is spared
         if token and name.startswith(_HT) and (self._asked or not resumed):
-            self.state["token"] = [name, token.get("token")]
-        self.state["pipeline"] = all([n in offered for n in _NEEDED])
+            self.state["token"] = [name, token]
+        self.state["pipeline"] = not [n for n in _NEEDED if n not in offered]
         self.careful = False
 
     def refused(self, mechanism):

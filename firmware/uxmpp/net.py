@@ -96,8 +96,14 @@ class Connection:
 
     def check(self):
         """Raise OSError where the connection was refused: MicroPython tells with the next use."""
+        s = self._writer.s
         try:
-            self._writer.s.recv(1)
+            # Not every board can: what is small goes at once
+            s.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY
+        except OSError:
+            pass
+        try:
+            s.recv(1)
         except OSError as e:
             if e.args[0] != 11:  # EAGAIN: an XMPP server waits for us to begin
                 self.close()

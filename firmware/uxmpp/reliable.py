@@ -6,14 +6,15 @@ the same way: by token in one go, by token after the server's offer, by SCRAM wi
 are kept, by SCRAM from the password.
 """
 
+import asyncio
 import gc
 
 from .client import Client
 from .fast import Fast, names
 from .jid import split
-from .sasl import SASLError, b64
+from .sasl import b64
 from .sm import Acks
-from .stream import Stream
+from .stream import AuthError, Stream
 from .xml import Element
 
 
@@ -31,8 +32,14 @@ class ReliableStream(Stream):
         one)."""
         fast, sm = self._fast, self._sm
         sm.on = False
+        fast.begin()
         tls.on_leaf = fast.certificate
         await self.secure(tls, direct)
+        while fast.waits():
+            # MicroPython would begin the handshake with the first write. The server has nothing
+            # to say yet.
+            self.connection._reader.s.read(1)
+            await asyncio.sleep(0.002)
         user = split(self.jid)[0]
         mechanism = fast.mechanism(user)
         fast.careful = True
@@ -57,7 +64,7 @@ class ReliableStream(Stream):
             el = None
         try:
             resumed = await self.begin(el, mechanism, sm)
-        except SASLError:
+        except ValueError:  # a wrong proof, or none
             fast.refused(mechanism)
             raise
         if not sm.on:
@@ -77,8 +84,8 @@ class ReliableStream(Stream):
 
 class ReliableClient(Client):
     """As Client. `state` is what should be kept over a restart, a dict of texts, numbers, bytes
-    and lists of these: update it before run(), and keep it when on_state() is called. With "keys" in
-    it, those of sasl.Scram, there need not be a password."""
+    and lists of these: update it before run(), and keep it when on_state() is called. With "keys"
+    in it, those of sasl.Scram, there need not be a password."""
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
@@ -96,6 +103,10 @@ class ReliableClient(Client):
     async def on_try(self):
         """Called before each try to connect; what it raises makes that one fail. To be
         replaced."""
+
+    def on_line(self):
+        """Called when there is a line to the server, be it for a new session or the last one; to
+        be replaced."""
 
     def on_state(self):
         """Called when `state` has changed; to be replaced."""
@@ -130,11 +141,22 @@ class ReliableClient(Client):
         state = self.state
         kept = dict(state)
         stream = ReliableStream(connection, self.account, self._fast, self._sm)
-        state["keys"], self._resumed = await stream.login(
-            self._tls, direct, self._password, self._plain, state.get("keys")
-        )
+        try:
+            keys, self._resumed = await stream.login(
+                self._tls, direct, self._password, self._plain, state.get("keys")
+            )
+        except AuthError:
+            # The keys may be those of an older password
+            if self._password is not None:
+                state.pop("keys", None)
+            raise
+        if keys:
+            state["keys"] = keys
+        if not self._sm.on:
+            self._sm.queue = []
         if not self._resumed:
             self.jid = stream.jid
+            self.sessions += 1
             self._end()
         if state != kept:
             self.on_state()
@@ -144,8 +166,8 @@ class ReliableClient(Client):
         if self._resumed:
             self.log(self.jid + ": resumed")
         else:
-            self.sessions += 1
             super()._greet()
+        self.on_line()
 
     def _lost(self):
         if not self._sm.id:

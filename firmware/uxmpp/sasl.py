@@ -30,7 +30,10 @@ def choose(offered, plain=False):
 
 
 def client(name, user, password, keys=None):
-    """The client side of mechanism `name`. `keys`: what an earlier Scram's `keys` held."""
+    """The client side of mechanism `name`. `keys`: what an earlier Scram's `keys` held. Raises
+    SASLError."""
+    if name == "PLAIN" and password is None:
+        raise SASLError("no password")
     return Plain(user, password) if name == "PLAIN" else Scram(name, user, password, keys)
 
 
@@ -124,7 +127,7 @@ class Scram:
     def _salted(self, salt, rounds):
         # PBKDF2 with one block (RFC 5802: Hi)
         if self._password is None:
-            raise SASLError("SCRAM: no password")
+            raise SASLError("no password")
         new = self._new
         key = self._password.encode()
         if hasattr(hashlib, "pbkdf2_hmac"):

@@ -55,6 +55,7 @@ class Acks:
         """Take <enabled/>, <resumed/> or <failed/>: whether the session goes on. In a new one the
         messages of the old that did not arrive go first, but for those that somebody else keeps
         watch over. Raises SMError, ValueError."""
+        self._error = self._farewell = None
         if el.name == "failed":
             # Of a session that is gone some servers know how far it came
             if el.get("h"):
@@ -109,8 +110,15 @@ class Acks:
         self._again = False
         while queue and len(mine) < self.max_unacked:
             el = queue[0]
-            data = el.to_bytes("jabber:client")
-            mine.append((data, getattr(el, "acked", None), el.name == "message"))
+            acked = getattr(el, "acked", None)
+            try:
+                data = el.to_bytes("jabber:client")
+            except Exception:
+                # Nobody misses it, but it must not come up for ever
+                if not acked:
+                    queue.pop(0)
+                raise
+            mine.append((data, acked, el.name == "message"))
             queue.pop(0)
             out.append(data)
         if out and not self.asked:
@@ -125,22 +133,20 @@ class Acks:
         return out
 
     def _trim(self, h):
-        h = int(h)
+        h = int(h or "")
         count = (h - self._acked) & _MASK
         queue = self.queue
         if count > len(queue):
             sent = (self._acked + len(queue)) & _MASK
             self.id = None
             self._error = SMError("the server acknowledges {} of {} stanzas".format(h, sent))
-            self._farewell = (
-                (
-                    "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
-                    "<handled-count-too-high xmlns='{}' h='{}' send-count='{}'/></stream:error>"
-                    "</stream:stream>"
-                )
-                .format(XMLNS, h, sent)
-                .encode()
+            text = (
+                "<stream:error>"
+                "<undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+                "<handled-count-too-high xmlns='{}' h='{}' send-count='{}'/>"
+                "</stream:error></stream:stream>"
             )
+            self._farewell = text.format(XMLNS, h, sent).encode()
             return
         self._acked = h
         done = queue[:count]

@@ -23,3 +23,12 @@ def answer(client, query):
     result.add("tzo", None, None, "+00:00")
     result.add("utc", None, None, utc)
     return result
+
+
+async def ask(client, to):
+    """The time that `to` tells, as XEP-0082 writes it; "" where it tells none. Raises StanzaError,
+    OSError."""
+    answer = await client.iq("get", Element("time", "urn:xmpp:time"), to=to)
+    told = answer.find("time", "urn:xmpp:time")
+    utc = told and told.find("utc")
+    return utc.text if utc else ""

@@ -1,0 +1,133 @@
+"""From the outbox to the owners: each report once, in order, and gone when it has arrived."""
+
+import asyncio
+import os
+from binascii import hexlify
+
+from uxmpp.jid import bare
+from uxmpp.xml import Element
+
+from .clock import stamp
+
+_RECEIPTS = "urn:xmpp:receipts"
+
+
+class Delivery:
+    """Sends what is in an Outbox. It has arrived when the server has acknowledged it (XEP-0198),
+    or, where the server cannot do that, when the owners' clients have (XEP-0184)."""
+
+    #: The most reports that are on their way at a time.
+    max_out = 8
+    #: A report that is older, in seconds, says when it was made (XEP-0203).
+    late_s = 10
+    #: Seconds after which a report without a receipt has arrived all the same, if the session it
+    #: was sent in is still alive: some clients send none.
+    receipt_s = 300
+
+    def __init__(self, thing, outbox):
+        self._thing = thing
+        self._client = client = thing.client
+        self.outbox = outbox
+        self._wake = outbox.filled  # all that the loop waits for
+        self._out = []  # of each that is on its way: [id, who has not confirmed it, uptime, lost]
+        self._notice = None  # what tells of lost reports
+        self._noticed = False
+        client.on_line = self._wake.set
+        client.on("message", _RECEIPTS, self._receipt)
+
+    async def run(self):
+        """Until cancelled."""
+        client = self._client
+        outbox = self.outbox
+        wake = self._wake
+        session = None
+        item = None
+        people = []
+        while True:
+            if session != client.sessions:
+                # What was on its way in another session is sent again
+                session = client.sessions
+                outbox.rewind()
+                self._out = []
+                self._noticed = False
+                item = None
+            if client.online and not item and len(self._out) < self.max_out:
+                item = self._next()
+                people = list(self._thing.access.owners) if item else people
+            if client.online and item:
+                try:
+                    await self._send(people[0], item, len(people) == 1)
+                    people.pop(0)
+                except OSError:  # when there is a line again, or another session
+                    pass
+                if not people:
+                    item = None
+                continue
+            wake.clear()
+            if client.acks() or not self._out:
+                await wake.wait()
+            else:
+                await self._patience()
+
+    def _next(self):
+        outbox = self.outbox
+        if outbox.lost and not self._noticed:
+            # In the place of those that are missing
+            if not self._notice:
+                id = "lost-" + hexlify(os.urandom(6)).decode()
+                text = "{} reports were lost: there was no room for them".format(outbox.lost)
+                self._notice = (id, text, None, outbox.lost)
+            self._noticed = True
+            return self._notice
+        item = outbox.next()
+        return item and item + (0,)
+
+    async def _send(self, to, item, last):
+        id, text, when, lost = item
+        client = self._client
+        clock = self._thing.clock
+        message = Element("message", None, {"to": to, "type": "chat", "id": id})
+        message.add("body", None, None, text)
+        now = clock.now()
+        if when is not None and now is not None and now - when > self.late_s:
+            message.add("delay", "urn:xmpp:delay", {"from": client.account, "stamp": stamp(when)})
+        acked = None
+        if not client.acks():
+            message.add("request", _RECEIPTS)
+        elif last:
+            acked = self._arrived
+        await client.send(message, acked)
+        if last:
+            self._out.append([id, list(self._thing.access.owners), clock.uptime_s(), lost])
+
+    def _arrived(self):
+        # The oldest that was on its way
+        lost = self._out.pop(0)[3]
+        if lost:
+            self.outbox.told(lost)
+            self._notice = None
+            self._noticed = False
+        else:
+            self.outbox.done()
+        self._wake.set()
+
+    def _receipt(self, stanza, payload):
+        person = bare(stanza.get("from"))
+        for out in self._out:
+            if out[0] == payload.get("id") and person in out[1] and payload.name == "received":
+                out[1].remove(person)
+        if not self._client.acks():
+            self._settle()
+
+    def _settle(self):
+        # They leave in order
+        out = self._out
+        now = self._thing.clock.uptime_s()
+        while out and (not out[0][1] or now - out[0][2] > self.receipt_s):
+            self._arrived()
+
+    async def _patience(self):
+        try:
+            await asyncio.wait_for(self._wake.wait(), self.receipt_s / 10)
+        except asyncio.TimeoutError:
+            self._settle()

@@ -1,0 +1,75 @@
+"""What a device does when coming back takes long: it switches WiFi off and on, then itself; and a
+watchdog that only progress keeps quiet."""
+
+import asyncio
+
+# ENOMEM, as a TLS library without memory says it
+_ENOMEM = 12
+
+
+class Guard:
+    """Before each try to connect it sees to WiFi and clock, and counts. `thing`: what it guards;
+    `wifi`: a Wifi or None."""
+
+    #: After so many failed tries in a row WiFi is switched off and on, and so on.
+    cycle_after = 5
+    #: After so many failed tries in a row the board restarts; 0: never.
+    reset_after = 30
+    #: After so many tries in a row that failed for want of memory, too.
+    starved_after = 3
+    #: The watchdog's own time, which no step of the loop may take. Some boards allow 8 s.
+    watchdog_ms = 8000
+    #: Seconds without progress after which the watchdog is not fed: more than a try and the pause
+    #: after it can take.
+    stuck_s = 600
+
+    def __init__(self, thing, wifi=None):
+        self._thing = thing
+        self._wifi = wifi
+        self._starved = 0
+        #: How often WiFi was switched off and on.
+        self.cycles = 0
+
+    async def before(self):
+        """Before a try to connect. Raises OSError when there is no use in it."""
+        client = self._thing.client
+        failures = client.failures
+        error = client.error
+        starved = isinstance(error, MemoryError) or (
+            isinstance(error, OSError) and error.args[:1] == (_ENOMEM,)
+        )
+        self._starved = self._starved + 1 if failures and starved else 0
+        if self._starved >= self.starved_after:
+            self._thing.restart("no memory for a session")
+        if self.reset_after and failures >= self.reset_after:
+            self._thing.restart("{} tries failed".format(failures))
+        if self._wifi:
+            if failures and failures % self.cycle_after == 0:
+                self.cycles += 1
+                client.log("WiFi: off and on after {} failed tries".format(failures))
+                await self._wifi.cycle()
+            await self._wifi.up()
+        await self._thing.set_clock()
+
+    async def watch(self):
+        """Feed the board's watchdog as long as all gets on, until cancelled."""
+        try:
+            from machine import WDT
+        except ImportError:  # a computer has its own ways
+            return
+        wdt = WDT(timeout=self.watchdog_ms)
+        thing = self._thing
+        beats = since = None
+        while True:
+            now = thing.clock.uptime_s()
+            found = thing.beats()
+            if since is None:
+                beats = found
+                since = [now] * len(found)
+            for i, beat in enumerate(found):
+                if beat != beats[i]:
+                    since[i] = now
+            beats = found
+            if now - min(since) < self.stuck_s:
+                wdt.feed()
+            await asyncio.sleep(self.watchdog_ms / 4000)
