@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import sys
+from binascii import hexlify
 
 from uxmpp.client import StanzaError
 from uxmpp.reliable import ReliableClient
@@ -179,8 +180,11 @@ class Thing:
             self.clock.set(await ask(server, self.config.get("nameserver")))
 
     async def say(self, to, text):
-        """Send a chat message to a JID; it is lost where there is no session."""
-        message = Element("message", None, {"to": to, "type": "chat"})
+        """Send a chat message to a JID. It survives a cut line, but not a restart. Raises OSError
+        where there is no session."""
+        # By the id whoever got it knows it, should it have to be sent again
+        id = hexlify(os.urandom(6)).decode()
+        message = Element("message", None, {"to": to, "type": "chat", "id": id})
         message.add("body", None, None, text)
         await self.client.send(message)
 

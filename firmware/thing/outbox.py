@@ -84,7 +84,6 @@ class Outbox:
         self._segments = []  # [number, size, whether it is of this format]
         self._current = None  # the one that is written to
         self._last = 0  # the highest number
-        self._gone = []  # numbers of those to remove
         self._open()
         self._dirty = self._mark >= self._end and self._last > 0  # something to write or remove
         if self._dirty:
@@ -100,8 +99,9 @@ class Outbox:
         for n in names:
             try:
                 n = int(n)
-                if n > 0:
-                    segments.append([n, min(os.stat(self._path(n))[6], 0xFFFF), True])
+                size = min(os.stat(self._path(n))[6], 0xFFFF)
+                if n > 0 and size:  # an empty one will be written to, under its number
+                    segments.append([n, size, True])
             except (OSError, ValueError):  # not ours
                 pass
         segments.sort()
@@ -110,7 +110,7 @@ class Outbox:
             head = self._read(n, 0, 8)
             if head[:3] == _HEAD[:3] and head != _HEAD and _sum(head[:4]) == head[4:]:
                 s[2] = False
-                self.log("outbox: {} is of another version: left as it is".format(n))
+                self.log("outbox: {}: another version, left alone".format(n))
         for kind, stamp, ident, _, pos in self._records(0):
             if kind < 3:
                 self._end = pos
@@ -198,13 +198,11 @@ class Outbox:
             return
         if len(self._out) >= 2 * self.max_out:
             self.filled.set()
+        if self._out[0] is None:
+            self._forget(1, 0)
         pos = self._out.pop(0)
         ident = self._out.pop(0)
-        if pos is None:
-            self._ram -= 1
-            del self._pending[0]
-            self._wake()
-        elif pos > self._mark:  # else its segment is gone
+        if pos > self._mark:  # else it was in RAM, or its segment is gone
             self._mark = pos
             self._mark_id = ident
             self._dirty = True
@@ -257,9 +255,8 @@ class Outbox:
             self._dirty = False
         for s in segments[:]:
             if s[2] and s[0] < first:
-                self._remove(s)
-        while self._gone:
-            os.remove(self._path(self._gone.pop(0)))
+                segments.remove(s)
+                os.remove(self._path(s[0]))
         if not pending and not self._dirty:
             return False
         current = self._current or [self._last + 1, 0, True]
@@ -276,39 +273,39 @@ class Outbox:
         if at and at + size > self.segment_bytes:
             self._current = None
             return True
-        # The segment that makes room is removed when the state is written that says what was lost;
-        # for that there is room for one more append at any time
+        # Room is made by the oldest segment, which is removed after the state is written that says
+        # how many were lost; for that there is always room for one more append
+        kept = segments[:]
         while (
-            segments
-            and segments[0] is not current
+            kept
+            and kept[0] is not current
             and (
-                sum([s[1] for s in segments]) + size + reserve > self.max_bytes
+                sum([s[1] for s in kept]) + size + reserve > self.max_bytes
                 or not at
-                and len(segments) >= self.max_bytes // self.segment_bytes
+                and len(kept) >= self.max_bytes // self.segment_bytes
             )
         ):
-            self._drop()
-        parts = pending[:count]
-        if self._dirty or not at:
-            parts.insert(0, _record(3, self.lost, self._mark_id, b""))
+            self._drop(kept.pop(0))
+        data = b""
         if not at:
-            parts.insert(0, _HEAD)
-            if not segments:
-                try:
-                    os.mkdir(self._folder)
-                except OSError:  # it is there
-                    pass
-        parts = b"".join(parts)
+            data = _HEAD
+            try:
+                os.mkdir(self._folder)
+            except OSError:  # it is there
+                pass
+        if self._dirty or not at:
+            data += _record(3, self.lost, self._mark_id, b"")
+        data += b"".join(pending[:count])
         self._current = None  # what a failed write leaves is not appended to
         with open(self._path(n), "ab" if at else "wb") as f:
-            f.write(parts)
+            f.write(data)
             if hasattr(os, "fsync"):  # on boards closing a file does it
                 f.flush()
                 os.fsync(f.fileno())
         if not at:
             self._last = n
             segments.append(current)
-        current[1] += len(parts)
+        current[1] += len(data)
         self._current = current
         self._dirty = False
         if count:
@@ -317,7 +314,7 @@ class Outbox:
         return True
 
     def _forget(self, count, end):
-        # The oldest that wait are in flash now and end there, or lost if that is 0
+        # The oldest that wait are in flash now and end there; with 0 they need not be
         pending = self._pending
         at = end - sum([len(r) for r in pending[:count]])
         for record in pending[:count]:
@@ -327,34 +324,26 @@ class Outbox:
                 self._out[-2 * self._ram] = end and at
                 self._ram -= 1
         del pending[:count]
-        self._wake()
-
-    def _wake(self):
         self._moved.set()
         self._moved.clear()
 
-    def _drop(self):
-        # The oldest segment makes room
-        s = self._segments[0]
+    def _drop(self, s):
+        # Give up a segment, the oldest
         n = s[0]
+        end = (n + 1) << 16
         lost = self.lost
         if s[2]:
-            end = (n + 1) << 16
             for kind, _, ident, _, pos in self._records(self._mark):
                 if pos >= end:
                     break
                 if kind < 3:
                     self.lost += 1
                     self._mark_id = ident
-            self._mark = max(self._mark, end)
-            self._next = max(self._next, end)
+        s[2] = True
+        self._mark = max(self._mark, end)
+        self._next = max(self._next, end)
         self._dirty = True
-        self._remove(s)
-        self.log("outbox: full: {} goes, {} lost".format(n, self.lost - lost))
-
-    def _remove(self, s):
-        self._segments.remove(s)
-        self._gone.append(s[0])
+        self.log("outbox: {}: no room, {} lost".format(n, self.lost - lost))
 
     def _path(self, n):
         return "{}/{}".format(self._folder, n)
@@ -386,7 +375,7 @@ class Outbox:
                 if self._read(n, 0, 8) == _HEAD:
                     at = 8
                 else:
-                    gap = 2 if size else 1
+                    gap = 2
             while at < size:
                 head = self._read(n, at, _SIZE)
                 why = 2
@@ -419,7 +408,7 @@ class Outbox:
     def _damaged(self, n):
         if n > self._hurt:
             self._hurt = n
-            self.log("outbox: {} is damaged: what is whole of it is kept".format(n))
+            self.log("outbox: {}: damaged, the rest is kept".format(n))
 
 
 def _record(kind, stamp, ident, body):

@@ -38,7 +38,10 @@ class ReliableStream(Stream):
         while fast.waits():
             # MicroPython would begin the handshake with the first write. The server has nothing
             # to say yet.
-            self.connection._reader.s.read(1)
+            try:
+                self.connection._reader.s.read(1)
+            except (OSError, ValueError) as e:
+                raise self.connection._error(e)
             await asyncio.sleep(0.002)
         user = split(self.jid)[0]
         mechanism = fast.mechanism(user)
@@ -152,8 +155,6 @@ class ReliableClient(Client):
             raise
         if keys:
             state["keys"] = keys
-        if not self._sm.on:
-            self._sm.queue = []
         if not self._resumed:
             self.jid = stream.jid
             self.sessions += 1
@@ -196,7 +197,8 @@ class ReliableClient(Client):
             sm.handled()
 
     def _take(self):
-        return self._sm.take(self._queue) if self._sm.on else super()._take()
+        sm = self._sm
+        return sm.take(self._queue) if sm.on else sm.rest() or super()._take()
 
     def _overdue(self):
         self.beats += 1

@@ -73,8 +73,19 @@ class Acks:
             return True
         self.id = el.get("id") if el.get("resume") in ("true", "1") else None
         self.h = self._acked = 0
-        self.queue = [e for e in self.queue if e[2] and not e[1]]
+        self._keep_messages()
         return False
+
+    def _keep_messages(self):
+        self.queue = [e for e in self.queue if e[2] and not e[1]]
+
+    def rest(self):
+        """For a session that counts nothing: the messages that did not arrive in the last, as
+        bytes. They are forgotten."""
+        self._keep_messages()
+        rest = [e[0] for e in self.queue]
+        self.queue = []
+        return rest
 
     def heard(self, el):
         """Take <r/> or <a/>. Raises ValueError."""
@@ -113,10 +124,11 @@ class Acks:
             acked = getattr(el, "acked", None)
             try:
                 data = el.to_bytes("jabber:client")
+            except MemoryError:
+                raise
             except Exception:
-                # Nobody misses it, but it must not come up for ever
-                if not acked:
-                    queue.pop(0)
+                # It is no stanza, and must not come up for ever
+                queue.pop(0)
                 raise
             mine.append((data, acked, el.name == "message"))
             queue.pop(0)

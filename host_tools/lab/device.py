@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,13 +15,19 @@ from typing import Any, Literal, Self
 from ..flash.mpy import FIRMWARE, compile_tree
 from . import micropython
 from .errors import LabError
-from .process import Child
+from .process import POLL_S, STOP_LIMIT_S, Child
 
 START_LIMIT_S = 30.0
 #: What a board leaves to a program; a Pico W has about 190 KB.
 BOARD_HEAP = "160k"
+#: The exit code of a board that resets itself: see simulated/power.py.
+RESET_CODE = 3
+#: How often a device with `restarts` boots again; then it stays down.
+MAX_RESTARTS = 20
 
 _SIMULATED = Path(__file__).parent / "simulated"
+# What stands in a folder of its own, on the path only where board.json speaks of it
+_PARTS = ("clock", "wifi")
 
 Runtime = Literal["32", "64", "cpython"]
 
@@ -30,6 +38,10 @@ class Device:
 
     `config` is written as device.json; `readings` is what the simulated DHT22 measures, one
     (°C, %) after another, None where it does not answer. `folder` is made, or used as it is.
+
+    `board` is written as board.json: {"clock": …} has it start without knowing the time, {"wifi":
+    …} gives it a WiFi (see simulated/clock and simulated/wifi). With `restarts` it boots again,
+    MAX_RESTARTS times, when it resets itself; its console log goes on. `boots` counts the starts.
     """
 
     def __init__(
@@ -42,6 +54,8 @@ class Device:
         heap: str = BOARD_HEAP,
         readings: Sequence[tuple[float, float] | None] = ((21.5, 40.0),),
         files: Iterable[Path] = (),
+        board: Mapping[str, Any] | None = None,
+        restarts: bool = False,
     ) -> None:
         if not re.fullmatch(r"[1-9]\d*[kmKM]?", heap):
             raise LabError(f"heap {heap!r}: must be a size like {BOARD_HEAP}")
@@ -50,26 +64,44 @@ class Device:
         self.heap = heap
         self.log = folder / "console.log"
         self._app = FIRMWARE / "apps" / f"{app}.py" if isinstance(app, str) else app
-        self._child: Child | None = None
+        self._child: _Board | None = None
+        self._restarts = restarts
+        self._boots = 0
+        self._path = [_SIMULATED / part for part in _PARTS if part in (board or {})]
         if not self._app.is_file():
             raise LabError(f"{self._app}: there is no such app")
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:
             shutil.copy(file, folder)
+        if board is not None:
+            self.set_board(board)
         (folder / "device.json").write_text(json.dumps(dict(config)), "utf-8")
         (folder / "readings.json").write_text(json.dumps({"dht": readings}), "utf-8")
 
     def start(self) -> Self:
         """Start the app; it goes on by itself. Raises LabError."""
         argv, env = self._command()
-        self._child = Child(
-            f"device on {self.runtime}", argv, log=self.log, env=env, cwd=self.folder
+        self.kill()
+        self._child = _Board(
+            f"device on {self.runtime}",
+            argv,
+            log=self.log,
+            env=env,
+            cwd=self.folder,
+            restarts=MAX_RESTARTS if self._restarts else 0,
         )
         return self
 
+    def set_board(self, board: Mapping[str, Any]) -> None:
+        """Write another board.json, from one moment to the next. The device may be running; parts
+        that it had none of at its start, it has none of now."""
+        new = self.folder / "board.json.new"
+        new.write_text(json.dumps(dict(board)), "utf-8")
+        new.replace(self.folder / "board.json")
+
     def _command(self) -> tuple[list[str], dict[str, str]]:
         if self.runtime == "cpython":
-            path = os.pathsep.join(map(str, (FIRMWARE, _SIMULATED)))
+            path = os.pathsep.join(map(str, (*self._path, FIRMWARE, _SIMULATED)))
             env = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
             return [sys.executable, str(self._app)], env
         flash = self.folder / "flash"
@@ -79,7 +111,7 @@ class Device:
             compile_tree(self._app.parent, flash)
         (self.folder / "boot.py").write_text(f"import {self._app.stem}\n", "utf-8")
         return micropython.find(int(self.runtime)).command(
-            self.folder / "boot.py", heap=self.heap, path=[flash, _SIMULATED]
+            self.folder / "boot.py", heap=self.heap, path=[*self._path, flash, _SIMULATED]
         )
 
     @property
@@ -88,6 +120,11 @@ class Device:
         if self._child is None:
             raise LabError("the device was not started")
         return self._child
+
+    @property
+    def boots(self) -> int:
+        """How often it was started, by start() or by itself."""
+        return self._boots + (self._child.boots if self._child else 0)
 
     def check(self) -> None:
         """Raise LabError when its program has ended, with what it said last."""
@@ -106,7 +143,15 @@ class Device:
     def stop(self) -> None:
         """End it; its folder stays."""
         if self._child is not None:
+            self._boots += self._child.boots
             self._child.stop()
+            self._child = None
+
+    def kill(self) -> None:
+        """End it as a power cut does, by SIGKILL; its folder stays, and start() boots it again."""
+        if self._child is not None:
+            self._boots += self._child.boots
+            self._child.kill()
             self._child = None
 
     def __enter__(self) -> Self:
@@ -119,3 +164,71 @@ class Device:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+class _Board(Child):
+    """A Child that is started again, `restarts` times, when it ends with RESET_CODE. For whoever
+    looks at it, it runs on meanwhile."""
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str],
+        cwd: Path,
+        restarts: int,
+    ) -> None:
+        self.boots = 1
+
+        def again() -> Child:
+            return Child(name, argv, log=log, env=env, cwd=cwd)
+
+        self._again = again
+        self._restarts = restarts
+        self._lock = threading.Lock()
+        super().__init__(name, argv, log=log, env=env, cwd=cwd)
+        if restarts:
+            threading.Thread(target=self._watch, name="lab-board", daemon=True).start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, or is about to boot again."""
+        with self._lock:
+            code = self._process.poll()
+            if code == RESET_CODE and self._restarts > 0:
+                self._restarts -= 1
+                try:
+                    self._process = self._again()._process
+                except LabError:
+                    self._restarts = 0  # it has ended, then
+                    return False
+                self.boots += 1
+                code = None
+            return code is None
+
+    def stop(self, timeout_s: float = STOP_LIMIT_S) -> int:
+        """End it: ask, wait at most `timeout_s`, kill; return its exit code."""
+        self._stay_down()
+        return super().stop(timeout_s)
+
+    def kill(self) -> int:
+        """End it at once, without a chance to clean up; return its exit code."""
+        self._stay_down()
+        return super().kill()
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait until it has ended for good, and return its exit code; LabTimeout."""
+        end = time.monotonic() + timeout_s
+        while self.running and time.monotonic() < end:
+            time.sleep(POLL_S)
+        return super().wait(0.0 if self.running else STOP_LIMIT_S)
+
+    def _stay_down(self) -> None:
+        with self._lock:
+            self._restarts = 0
+
+    def _watch(self) -> None:
+        while self.running:
+            time.sleep(POLL_S)

@@ -8,12 +8,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from .certs import Authority
+from .ejabberd import Ejabberd
 from .errors import LabError
-from .prosody import DOMAIN, Prosody
+from .prosody import Prosody
+from .server import DOMAIN
 
 
 class Lab:
-    """`with Lab(accounts={"owner": "a password"}) as lab:`; `options` are those of Prosody.
+    """`with Lab(accounts={"owner": "a password"}) as lab:`; `options` are those of the
+    class `server`.
 
     Attributes: `server`, `authority`, `folder` (for the user's own files too), `accounts` (user
     to password). The folder is removed at the end, unless `keep`.
@@ -23,6 +26,7 @@ class Lab:
         self,
         accounts: Mapping[str, str] | None = None,
         *,
+        server: type[Prosody] | type[Ejabberd] = Prosody,
         domain: str = DOMAIN,
         keep: bool = False,
         **options: Any,
@@ -35,7 +39,7 @@ class Lab:
             raise LabError(f"cannot make a folder for the lab: {e}") from e
         try:
             self.authority = Authority(self.folder / "authority")
-            self.server = Prosody(
+            self.server: Prosody | Ejabberd = server(
                 domain=domain, folder=self.folder, authority=self.authority, **options
             )
         except BaseException:

@@ -3,20 +3,15 @@
 import re
 import shutil
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from . import debian
 from .certs import Authority, Certificate
 from .errors import LabError
-from .ports import HOSTS, Ports, accepts
-from .process import Child
+from .ports import HOSTS
+from .server import DOMAIN, Server
 
-DOMAIN = "lab.example"
-START_LIMIT_S = 20.0
 COMMAND_LIMIT_S = 20.0
 
 PACKAGES = debian.PackageSet(
@@ -70,7 +65,7 @@ def version() -> str:
     return said[1]
 
 
-class MosquittoServer:
+class MosquittoServer(Server):
     """A mosquitto: `with MosquittoServer() as server:`, or start() and, at the end, close().
 
     It lets everybody in and keeps nothing. Its files lie in a folder of its own, below `folder`
@@ -88,90 +83,18 @@ class MosquittoServer:
         folder: Path | None = None,
         authority: Authority | None = None,
     ) -> None:
-        self.domain = domain
-        self.host = HOSTS[0]
-        self._child: Child | None = None
-        self._program = find()
-        self._ports = Ports(2)
-        self.port, self.tls_port = self._ports.numbers
-        try:
-            self.folder = Path(tempfile.mkdtemp(prefix="mosquitto-", dir=folder)).resolve()
-            self.log = self.folder / "mosquitto.log"
+        program = find()
+        super().__init__("mosquitto", domain, 2, folder)
+        self.port, self.tls_port = self._awaited = self._ports.numbers
+        self._output = self.log = self.folder / "mosquitto.log"
+        with self._preparing():
             self.authority = authority or Authority(self.folder / "authority")
             self.certificate: Certificate = self.authority.issue(
                 domain, names=("localhost",), ips=HOSTS
             )
-            self._config = self.folder / "mosquitto.conf"
-            self._config.write_text(self._configuration())
-        except OSError as e:
-            self.close()
-            raise LabError(f"cannot write mosquitto's files: {e}") from e
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def running(self) -> bool:
-        """Whether the process runs."""
-        return self._child is not None and self._child.running
-
-    @property
-    def pid(self) -> int | None:
-        """The process id while it runs."""
-        return self._child.pid if self.running and self._child else None
-
-    def start(self) -> Self:
-        """Start it and wait until it accepts connections; LabError with its last log lines."""
-        if self.running:
-            return self
-        child = Child(
-            f"mosquitto of {self.domain}",
-            [*self._program, "-c", str(self._config)],
-            log=self.log,
-            cwd=self.folder,
-        )
-        self._child = child
-        waiting = [self.port, self.tls_port]
-
-        def ready() -> bool:
-            waiting[:] = [p for p in waiting if not accepts(p, self.host)]
-            return not waiting
-
-        try:
-            child.wait_until(ready, "server on its ports", START_LIMIT_S)
-        except BaseException:
-            child.kill()
-            raise
-        return self
-
-    def stop(self) -> None:
-        """Stop it in order; the ports are kept for the next start()."""
-        if self._child:
-            self._child.stop()
-            self._child = None
-
-    def close(self, *, keep: bool = False) -> None:
-        """Stop it, give back its ports and remove its files (unless `keep`)."""
-        self.stop()
-        self._ports.release()
-        folder = getattr(self, "folder", None)
-        if folder and not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+            config = self.folder / "mosquitto.conf"
+            config.write_text(self._configuration())
+        self._argv = (*program, "-c", str(config))
 
     def _configuration(self) -> str:
         lines = [

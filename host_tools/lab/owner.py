@@ -16,9 +16,12 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
 from .errors import LabError, LabTimeout
+from .ledger import Ledger
 
 CONNECT_LIMIT_S = 15.0
 WAIT_LIMIT_S = 10.0
+#: Messages not taken yet that are kept: the last ones. A ledger keeps the texts of all.
+MAX_MESSAGES = 10_000
 
 _CLIENT = "{jabber:client}"
 _T = TypeVar("_T")
@@ -50,10 +53,12 @@ class Owner:
 
     The server must show a certificate for the JID's domain, issued by the authority in the file
     `ca_pem`. `direct_tls` False: STARTTLS, and nothing without it. `plugins` are slixmpp's names
-    of extensions to load. What waits raises LabTimeout after its limit (seconds).
+    of extensions to load; with `receipts` it answers requests for receipts (XEP-0184). What waits
+    raises LabTimeout after its limit (seconds).
 
-    `messages` holds those not taken yet, oldest first, `presences` the last one per full JID,
-    `client` the slixmpp client after connect().
+    `messages` holds those not taken yet, oldest first (bound: MAX_MESSAGES), `presences` the last
+    one per full JID, `client` the slixmpp client after connect(). What was ever said, over all
+    connections, is in ledger().
     """
 
     client: slixmpp.ClientXMPP
@@ -69,9 +74,10 @@ class Owner:
         *,
         accept_subscriptions: bool = True,
         plugins: Sequence[str] = (),
+        receipts: bool = False,
     ) -> None:
         self.jid = jid
-        self.messages: deque[Message] = deque()
+        self.messages: deque[Message] = deque(maxlen=MAX_MESSAGES)
         self.presences: dict[str, Presence] = {}
         self.accept_subscriptions = accept_subscriptions
         self._password = password
@@ -79,7 +85,9 @@ class Owner:
         self._port = port
         self._ca_pem = ca_pem
         self._direct_tls = direct_tls
-        self._plugins = plugins
+        self._plugins = (*plugins, "xep_0184") if receipts else plugins
+        self._receipts = receipts
+        self._ledgers: dict[str, Ledger] = {}
         self._subscriptions: dict[str, bool] = {}
         self._changed = asyncio.Event()
         self._online: asyncio.Future[None] | None = None
@@ -101,7 +109,10 @@ class Owner:
         client = slixmpp.ClientXMPP(
             self.jid,
             self._password,
-            plugin_config={"feature_mechanisms": {"unencrypted_scram": False}},
+            plugin_config={
+                "feature_mechanisms": {"unencrypted_scram": False},
+                "xep_0184": {"auto_ack": self._receipts, "auto_request": False},
+            },
             ssl_context=context,
         )
         client.enable_direct_tls = self._direct_tls
@@ -208,6 +219,17 @@ class Owner:
 
         return await self._wait(take, f"message from {from_ or 'anybody'}", timeout)
 
+    def ledger(self, jid: str) -> Ledger:
+        """Return the ledger of all messages of `jid`'s bare JID; it goes on growing."""
+        return self._ledgers.setdefault(slixmpp.JID(jid).bare, Ledger())
+
+    async def until(
+        self, true: Callable[[], bool], what: str, timeout: float = WAIT_LIMIT_S
+    ) -> None:
+        """Wait until `true()`, which is asked whenever a message or a presence came; `what` says
+        in the LabTimeout what was awaited."""
+        await self._wait(lambda: true() or None, what, timeout)
+
     async def ask(
         self,
         to: str,
@@ -288,14 +310,16 @@ class Owner:
 
     def _on_message(self, stanza: Any) -> None:
         xml: ET.Element = stanza.xml
-        self.messages.append(
-            Message(
-                sender=xml.get("from", self.jid),
-                body=xml.findtext(f"{_CLIENT}body") or "",
-                type=xml.get("type", "normal"),
-                xml=xml,
-            )
+        message = Message(
+            sender=xml.get("from", self.jid),
+            body=xml.findtext(f"{_CLIENT}body") or "",
+            type=xml.get("type", "normal"),
+            xml=xml,
         )
+        self.messages.append(message)
+        # What comes back as an error is one's own
+        if message.body and message.type != "error":
+            self.ledger(message.sender).add(message.sender, message.body, xml)
         self._changed.set()
 
     def _on_presence(self, stanza: Any) -> None:

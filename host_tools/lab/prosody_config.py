@@ -24,11 +24,9 @@ MODULES = (
     "ping",
     "mam",
     "csi_simple",
-    "smacks",
     "limits",
     "admin_shell",
 )
-SASL2_MODULES = ("sasl2", "sasl2_bind2", "sasl2_fast", "sasl2_sm")
 PLUS = ("SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS")
 ALL_BUT_PLAIN = (*PLUS, "SCRAM-SHA-1", "SCRAM-SHA-256", "OAUTHBEARER")
 STANZA_SIZE_LIMIT = 16 * 1024 * 1024
@@ -39,7 +37,8 @@ HASHES = ("SHA-1", "SHA-256")
 class Offer:
     """What the server offers.
 
-    `certificate` None: no TLS at all. `sasl2` False: the classic login only.
+    `certificate` None: no TLS at all. `sasl2` False: the classic login only,
+    and so no FAST. `sm` False: no stream management. `fast` False: no tokens.
     `disabled_mechanisms`: SASL mechanisms not to offer, as `ALL_BUT_PLAIN` or `PLUS`.
     `password_hash`: of stored passwords, so of the one SCRAM that works. `registration`: whether
     accounts can be made in-band. `stanza_size_limit`: in bytes, of a logged-in client.
@@ -48,6 +47,8 @@ class Offer:
 
     certificate: Certificate | None
     sasl2: bool = True
+    sm: bool = True
+    fast: bool = True
     disabled_mechanisms: Sequence[str] = ()
     password_hash: str = "SHA-256"
     registration: bool = True
@@ -72,7 +73,13 @@ def configuration(domain: str, host: str, ports: Listening, folder: Path, offer:
         raise LabError(f"password_hash is one of {', '.join(HASHES)}, not {offer.password_hash}")
     certificate = offer.certificate
     secure = certificate is not None
-    modules = [*MODULES, *(SASL2_MODULES if offer.sasl2 else ()), *offer.modules]
+    modules = [*MODULES, *offer.modules]
+    if offer.sm:
+        modules.append("smacks")
+    if offer.sasl2:
+        modules += ["sasl2", "sasl2_bind2"]
+        modules += ["sasl2_fast"] if offer.fast else []
+        modules += ["sasl2_sm"] if offer.sm else []
     if secure:
         modules.append("tls")
     if offer.registration:

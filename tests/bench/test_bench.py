@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from host_tools.flash.mpy import FIRMWARE, MpyError, compile_tree
+from host_tools.lab.network import FaultyNetwork
 
 from . import __main__ as command
 from . import corpus, figures, peers, run, search
 from .registry import FIGURES, Figure, Result, Skipped, figure
-from .relay import Relay
+from .wire import DELAY_S
 from .world import PROGRAMS
 
 EXACT = [f for f in FIGURES.values() if f.exact]
@@ -224,7 +225,8 @@ def test_relay_counts_waits_and_not_writes() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         try:
-            async with Relay("127.0.0.1", port) as relay:
+            async with FaultyNetwork("127.0.0.1", port) as relay:
+                relay.delay(DELAY_S)
                 reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
                 for _ in range(3):
                     writer.write(b"ab")

@@ -10,22 +10,27 @@ from importlib.metadata import version
 import slixmpp
 
 from host_tools.lab.errors import LabError
+from host_tools.lab.network import Count, FaultyNetwork
 from host_tools.lab.process import Child
 
 from . import peers
 from .registry import Result, figure
-from .relay import Count, Relay
 from .sessions import HEAP_KB, mqtt_config
 from .world import ACCOUNTS, World
 
 LOGIN_LIMIT_S = 20.0
+# Each way. What one side sends in one go then arrives in one go, so that a change of the
+# direction is a wait for the other side and not a matter of luck.
+DELAY_S = 0.03
 UMQTT_CONNECT = f"{peers.UMQTT} CONNECT"
 SLIXMPP = f"slixmpp {version('slixmpp')}"
 
-_Login = Callable[[World, Relay], Awaitable[Count]]
+_Login = Callable[[World, FaultyNetwork], Awaitable[Count]]
 
 
-async def _device(world: World, relay: Relay, module: str, config: dict[str, object]) -> Count:
+async def _device(
+    world: World, relay: FaultyNetwork, module: str, config: dict[str, object]
+) -> Count:
     config["PORT"] = relay.port
     path = [world.core, world.programs, world.program(module, config)]
     if "umqtt" in module:
@@ -48,7 +53,7 @@ async def _device(world: World, relay: Relay, module: str, config: dict[str, obj
 
 
 def _ours(direct: bool) -> _Login:
-    async def login(world: World, relay: Relay) -> Count:
+    async def login(world: World, relay: FaultyNetwork) -> Count:
         lab = world.lab
         config: dict[str, object] = {
             "JID": lab.jid("greenhouse"),
@@ -63,7 +68,7 @@ def _ours(direct: bool) -> _Login:
 
 
 def _slixmpp(direct: bool) -> _Login:
-    async def login(world: World, relay: Relay) -> Count:
+    async def login(world: World, relay: FaultyNetwork) -> Count:
         lab = world.lab
         context = ssl.create_default_context(cafile=lab.ca_pem)
         client = slixmpp.ClientXMPP(
@@ -94,7 +99,7 @@ def _slixmpp(direct: bool) -> _Login:
     return login
 
 
-async def _umqtt(world: World, relay: Relay) -> Count:
+async def _umqtt(world: World, relay: FaultyNetwork) -> Count:
     return await _device(world, relay, "umqtt_login", mqtt_config(world))
 
 
@@ -102,7 +107,8 @@ def _counts(world: World, host: str, port: int, login: _Login) -> list[int]:
     """Return the medians of some logins: round trips, bytes up, bytes down."""
 
     async def once() -> Count:
-        async with Relay(host, port) as relay:
+        async with FaultyNetwork(host, port) as relay:
+            relay.delay(DELAY_S)
             return await login(world, relay)
 
     found = [asyncio.run(once()) for _ in range(3 if world.quick else 7)]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from host_tools.lab.device import Device
+from host_tools.lab.network import FaultyNetwork
 from host_tools.lab.owner import Owner
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
@@ -22,11 +23,14 @@ TRY = r"^{}: (.+); next try in (\d+\.\d) s$"
 
 both = pytest.mark.parametrize("runtime", RUNTIMES)
 
+#: Without a fault the network is a relay that listens in.
+Relay = FaultyNetwork
+
 _numbers = count(1)
 
 
-def owner_of(lab, user="owner", password=None):
-    """The account `user`, used from this process by slixmpp."""
+def owner_of(lab, user="owner", password=None, **options):
+    """The account `user`, used from this process by slixmpp; `options` are those of Owner."""
     server = lab.server
     return Owner(
         lab.jid(user),
@@ -34,6 +38,7 @@ def owner_of(lab, user="owner", password=None):
         server.host,
         server.c2s_port,
         lab.ca_pem,
+        **options,
     )
 
 
@@ -132,6 +137,12 @@ async def failed_tries(device, jid, number, limit_s=LIMIT_S):
     )
 
 
+def check_pauses(found, first_s, most_s=300):
+    """Whether each pause of failed tries is no longer than it may be, which doubles."""
+    for i, (why, pause) in enumerate(found):
+        assert pause <= min(first_s * 2**i, most_s) + 0.06, (i, why, pause)
+
+
 def recorded(owner):
     """A list to which every stanza that comes from now on is added."""
     got = []
@@ -175,80 +186,6 @@ def condition(answer):
         return None
     names = [c.tag.partition("}")[2] for c in error]
     return error.get("type"), next(n for n in names if n != "text")
-
-
-class Relay:
-    """A TCP relay to `host`:`port` (None: nobody, it closes at once); keeps what clients sent:
-    `sent`, a bytearray per connection; `opened`, the moments of their beginnings.
-
-    `held` keeps the bytes of both sides back, as a line that went dead without a word."""
-
-    def __init__(self, host, port, *, listen="127.0.0.1", at=0):
-        self._target = (host, port)
-        self._listen = (listen, at)
-        self._tasks = set()
-        self._go = asyncio.Event()
-        self._go.set()
-        self.sent = []
-        self.opened = []
-
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, *self._listen)
-        self.host, self.port = self._server.sockets[0].getsockname()[:2]
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def hold(self):
-        """Let nothing through from now on."""
-        self._go.clear()
-
-    def release(self):
-        """Let it through again."""
-        self._go.set()
-
-    async def _serve(self, reader, writer):
-        task = asyncio.current_task()
-        self._tasks.add(task)
-        sent = bytearray()
-        self.sent.append(sent)
-        self.opened.append(time.monotonic())
-        try:
-            if self._target[1] is None:
-                return
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
-            try:
-                both_ways = [
-                    asyncio.create_task(self._pump(reader, far_writer, sent)),
-                    asyncio.create_task(self._pump(far_reader, writer)),
-                ]
-                self._tasks.update(both_ways)
-                # The relay has no half-closed lines: the first side to end, ends both
-                await asyncio.wait(both_ways, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for part in both_ways:
-                    part.cancel()
-                far_writer.close()
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-            self._tasks.discard(task)
-
-    async def _pump(self, reader, writer, kept=None):
-        try:
-            while data := await reader.read(65536):
-                await self._go.wait()
-                if kept is not None:
-                    kept += data
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass
 
 
 def own_loopback():

@@ -13,8 +13,10 @@ from .helper import (
     Relay,
     bodies,
     both,
+    check_pauses,
     device_of,
     failed_tries,
+    lines,
     meter_of,
     online,
     owner_of,
@@ -37,13 +39,6 @@ async def status_of(owner, jid):
     return tuple(map(int, found.groups()))
 
 
-def check_pauses(found, first_s, most_s):
-    """Whether the pauses of failed tries double, each between half and all of what it may be."""
-    for i, (why, pause) in enumerate(found):
-        longest = min(first_s * 2**i, most_s)
-        assert longest / 2 - 0.06 <= pause <= longest + 0.06, (i, why, pause)
-
-
 @both
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_server_ends_and_comes_back(world, runtime, end):
@@ -53,7 +48,8 @@ def test_server_ends_and_comes_back(world, runtime, end):
         server = world.server
         async with owner_of(world) as owner:
             jid = await online(device)
-            assert (await owner.next_message(jid)).body == "level: 20"
+            first = await owner.next_message(jid)
+            assert first.body == "level: 20"
             getattr(server, end)()
             found = await failed_tries(device, world.jid("dev"), 3)
             assert re.fullmatch(CLOSED + "|" + CUT, found[0][0]), found
@@ -66,7 +62,11 @@ def test_server_ends_and_comes_back(world, runtime, end):
             server.start()
             await owner.connect()
             again = await online(device, 2)
-            assert (await owner.next_message(again, LIMIT_S)).body == "level: 60"
+            message = await owner.next_message(again, LIMIT_S)
+            if message.xml.get("id") == first.xml.get("id"):
+                # The server took its acknowledgement with it, and it was sent again
+                message = await owner.next_message(again, LIMIT_S)
+            assert message.body == "level: 60"
             check_pauses(tries(device, world.jid("dev")), 0.2, 0.8)
             assert await status_of(owner, again) == (1, 0, 0, 0)
             assert bodies(owner, again) == []
@@ -100,7 +100,7 @@ def close_streams(lab, user):
 @both
 def test_server_closes_the_stream(world, runtime):
     """Sessions that do not last make the pauses longer, one that lasts makes them short again."""
-    tune = {"first_pause_s": 0.1, "max_pause_s": 0.4, "idle_s": 0.5}
+    tune = {"first_pause_s": 0.1, "max_pause_s": 0.4, "silence_s": 1.5, "stable_s": 1}
 
     async def main(device, relay):
         there = world.jid("dev")
@@ -115,7 +115,8 @@ def test_server_closes_the_stream(world, runtime):
             assert [why for why, _ in found] == [CLOSED] * 4
             check_pauses(found, 0.1, 0.4)
             for number in range(6, 8):
-                await idle(relay, 0.5)
+                for _ in range(2):
+                    await idle(relay, 0.8)
                 close_streams(world, "dev")
                 await online(device, number)
                 check_pauses(tries(device, there)[number - 2 :], 0.1, 0.4)
@@ -137,7 +138,7 @@ def test_server_closes_the_stream(world, runtime):
 @both
 def test_line_that_goes_silent(world, runtime):
     """An idle server is asked whether it is there; a login has a limit of its own."""
-    tune = {"first_pause_s": 0.2, "idle_s": 0.4, "iq_timeout_s": 0.4}
+    tune = {"first_pause_s": 0.2, "silence_s": 1.2}
     # A board's key derivation takes its time
     tune["login_timeout_s"] = 1 if runtime == "cpython" else 2.5
 
@@ -148,22 +149,22 @@ def test_line_that_goes_silent(world, runtime):
             assert (await owner.next_message(jid)).body == "level: 20"
             # As long as it answers, all is well
             for _ in range(3):
-                await idle(relay, 0.4)
+                await idle(relay, 0.7)
             assert tries(device, there) == []
             relay.hold()
             begin = time.monotonic()
             await failed_tries(device, there, 1)
-            assert time.monotonic() - begin < 2 * 0.4 + 0.4 + 1
+            assert time.monotonic() - begin < 1.2 + 1
             found = await failed_tries(device, there, 2)
             assert [why for why, _ in found] == [
-                "no answer from the server",
+                "the server is silent",
                 "the login took too long",
             ]
             set_level(device, "25")
             relay.release()
-            again = await online(device, 2)
-            assert (await owner.next_message(again)).body == "level: 25"
-            assert await status_of(owner, again) == (1, 0, 0, 0)
+            await lines(device, ": resumed$")
+            assert (await owner.next_message(jid)).body == "level: 25"
+            assert await status_of(owner, jid) == (1, 0, 0, 0)
             assert len(relay.opened) == 3
 
     async def through_relay():
@@ -208,9 +209,8 @@ def test_password_made_right(world, runtime):
     before it left."""
     password = world.accounts["dev"]
 
-    async def refused(device, number):
-        found = await failed_tries(device, world.jid("dev"), number)
-        assert all(why.startswith("login refused: ") for why, _ in found[number - 2 :]), found
+    def refused(device, number):
+        return lines(device, r": login refused: .*; next try in ", number)
 
     async def main(device):
         async with owner_of(world) as owner:
@@ -220,12 +220,14 @@ def test_password_made_right(world, runtime):
             assert (await owner.next_message(jid)).body == "level: 20"
             assert await status_of(owner, jid) == (0, 0, 0, 0)
             world.server.add_account("dev", "another")
-            close_streams(world, "dev")
-            known = len(tries(device, world.jid("dev")))
+            # The token would do without the password
+            await asyncio.to_thread(world.server.forget)
+            known = len(await refused(device, 1))
             await refused(device, known + 3)
             # The same password, but with another salt
             world.server.add_account("dev", password)
             again = await online(device, 2)
+            await owner.connect()
             assert await status_of(owner, again) == (1, 0, 0, 0)
 
     world.server.add_account("dev", "another")
@@ -249,7 +251,8 @@ def test_questions_that_wait_at_a_cut(world, runtime):
             await until(lambda: len(asked) >= 3, "questions")
             close_streams(world, "dev")
             again = await online(device, 2)
-            assert again != jid
+            for _ in range(3):
+                assert (await owner.next_message(again)).body == "question: failed: not online"
             assert await owner.ask(again, f"question {world.domain}") == (
                 "question: error service-unavailable"
             )

@@ -84,13 +84,13 @@ def gone(pid, within_s=5.0):
     return False
 
 
-def features(server):
+def features(server, header=HEADER):
     """Return the stream features after direct TLS, verified against the server's authority."""
     context = ssl.create_default_context(cafile=server.authority.pem)
     with socket.create_connection((server.host, server.c2s_tls_port), timeout=5) as raw:
         raw.settimeout(5)
         with context.wrap_socket(raw, server_hostname=server.domain) as s:
-            s.sendall(HEADER.encode())
+            s.sendall(header.encode())
             return read_features(s)
 
 

@@ -1,4 +1,5 @@
-"""`machine` without hardware, for either interpreter: pins whose changes appear on the console."""
+"""`machine` without hardware, for either interpreter: pins whose changes appear on the console,
+and, loaded on demand from `board`, its watchdog, clock and reset."""
 
 
 class Pin:
@@ -28,3 +29,10 @@ class Pin:
     def off(self):
         """Set low."""
         self.value(0)
+
+
+def __getattr__(name):
+    # What not every device needs is loaded when it is asked for: memory is a budget here too
+    import board
+
+    return getattr(board, name)

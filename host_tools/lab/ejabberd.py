@@ -1,0 +1,271 @@
+"""An ejabberd server of one's own, on loopback."""
+
+import http.client
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from . import ejabberd_program
+from .certs import Authority, Certificate
+from .errors import LabError
+from .ports import HOSTS
+from .prosody_config import STANZA_SIZE_LIMIT
+from .server import DOMAIN, Server
+
+COMMAND_LIMIT_S = 20.0
+RESUME_TIMEOUT_S = 300
+FLUSH_LIMIT_S = 5.0
+STOP_LIMIT_S = 20.0  # a busy machine's: killed earlier, it would lose what it had accepted
+
+MODULES = (
+    "adhoc",
+    "admin_extra",
+    "blocking",
+    "caps",
+    "carboncopy",
+    "client_state",
+    "disco",
+    "http_api",
+    "last",
+    "mam",
+    "offline",
+    "ping",
+    "privacy",
+    "private",
+    "pubsub",
+    "roster",
+    "time",
+    "vcard",
+    "version",
+)
+_MODULE_OPTIONS: Mapping[str, Mapping[str, object]] = {
+    "mam": {"default": "always"},
+    "pubsub": {"plugins": ["flat", "pep"]},
+    "roster": {"versioning": True},
+}
+_HASHES = {"SHA-1": "sha", "SHA-256": "sha256"}
+# The HTTP interface does what is needed here, and no more.
+_COMMANDS = ("register", "unregister", "change_password")
+_DONE, _CONFLICT = 200, 409
+# Its database writes up to two seconds after it has said yes: once this file is there, at once.
+_FLUSH = "flush"
+_FLUSHING = f"""\
+spawn(fun Loop() ->
+    receive after 20 -> ok end,
+    filelib:is_file("{_FLUSH}") andalso {{mnesia:sync_log(), file:delete("{_FLUSH}")}},
+    Loop()
+end)."""
+_FORGETTING = """\
+ok = mnesia:start(),
+ok = mnesia:wait_for_tables([mod_auth_fast], 10000),
+{atomic, ok} = mnesia:clear_table(mod_auth_fast)."""
+
+_Options = Mapping[str, Mapping[str, object]]
+
+
+class Ejabberd(Server):
+    """An ejabberd server: `with Ejabberd() as server:`, or start() and, at the end, close().
+
+    Its files lie in a folder of its own, below `folder` if given, which close() removes. It
+    speaks TLS with `certificate`, or with one issued by `authority`, or by an authority made for
+    it. It has no name among Erlang's nodes: nothing listens for other nodes, and any number of
+    servers run side by side.
+
+    `sm` False: no stream management, else sessions wait `resume_timeout` seconds for their
+    client. `fast` False: no tokens. SASL2 cannot be switched off; it is only for streams with a
+    `from`. `disabled_mechanisms`, `password_hash` and `stanza_size_limit` are as Prosody's.
+    `modules`: more of them, or other options of those here, by names without `mod_`. `settings`:
+    more global options, or other values.
+
+    Attributes: `host`, `domain`, `c2s_port`, `c2s_tls_port`, `http_port` (accounts are made by
+    it), `log` (the file), `authority` (None where a certificate was given), `certificate`.
+    """
+
+    _stop_limit_s = STOP_LIMIT_S
+
+    def __init__(
+        self,
+        *,
+        domain: str = DOMAIN,
+        folder: Path | None = None,
+        authority: Authority | None = None,
+        certificate: Certificate | None = None,
+        sm: bool = True,
+        resume_timeout: int = RESUME_TIMEOUT_S,
+        fast: bool = True,
+        disabled_mechanisms: Sequence[str] = (),
+        password_hash: str = "SHA-256",
+        stanza_size_limit: int = STANZA_SIZE_LIMIT,
+        modules: _Options | None = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        program = ejabberd_program.find()
+        super().__init__("ejabberd", domain, 3, folder)
+        self.c2s_port, self.c2s_tls_port, self.http_port = self._ports.numbers
+        self._awaited = self._ports.numbers
+        self._fast = fast
+        self._forgetting = False
+        self._pending: dict[str, str | None] = {}  # of a stopped server; None: to be deleted
+        with self._preparing():
+            self.log = self.folder / "ejabberd.log"
+            self.authority = authority
+            if certificate is None:
+                if authority is None:
+                    self.authority = authority = Authority(self.folder / "authority")
+                certificate = authority.issue(
+                    domain, names=(f"*.{domain}", "localhost"), ips=HOSTS
+                )
+            self.certificate = certificate
+            if password_hash not in _HASHES:
+                raise LabError(
+                    f"password_hash is one of {', '.join(_HASHES)}, not {password_hash}"
+                )
+            options: dict[str, Mapping[str, object]] = {
+                name: _MODULE_OPTIONS.get(name, {}) for name in MODULES
+            }
+            if sm:
+                options["stream_mgmt"] = {
+                    "resume_timeout": resume_timeout,
+                    "resend_on_timeout": "if_offline",
+                }
+            if fast:
+                options["auth_fast"] = {}
+            options |= modules or {}
+            config = self.folder / "ejabberd.yml"
+            # JSON is YAML too.
+            config.write_text(
+                json.dumps(
+                    {
+                        "hosts": [domain],
+                        "certfiles": [str(certificate.cert_pem), str(certificate.key_pem)],
+                        **({"ca_file": str(authority.pem)} if authority else {}),
+                        "auth_method": ["internal"],
+                        "auth_password_format": "scram",
+                        "auth_scram_hash": _HASHES[password_hash],
+                        "disable_sasl_mechanisms": list(disabled_mechanisms),
+                        "listen": self._listeners(stanza_size_limit),
+                        "acl": {"loopback": {"ip": ["127.0.0.0/8"]}},
+                        "api_permissions": {
+                            "lab": {
+                                "who": {"access": {"allow": {"acl": "loopback"}}},
+                                "what": list(_COMMANDS),
+                            }
+                        },
+                        # Nothing here may go out to other servers.
+                        "s2s_access": "none",
+                        "acme": {"auto": False},
+                        "modules": {f"mod_{name}": dict(o) for name, o in options.items()},
+                        **(settings or {}),
+                    },
+                    indent=1,
+                )
+            )
+            inetrc = self.folder / "inetrc"
+            # Names are not to be looked up anywhere: a local server has no DNS.
+            inetrc.write_text('{lookup, [file]}.\n{host, {127,0,0,1}, ["localhost"]}.\n')
+            self._program = program.placed(self.folder)
+            self._environment = {
+                **ejabberd_program.environment(self._program),
+                "EJABBERD_CONFIG_PATH": str(config),
+                "EJABBERD_LOG_PATH": str(self.log),
+                "EJABBERD_BYPASS_WARNINGS": "true",
+                "ERL_INETRC": str(inetrc),
+                "ERL_CRASH_DUMP_SECONDS": "0",
+            }
+        self._argv = self._words()
+
+    def kill(self) -> None:
+        """Stop it without a chance to tell its clients; what it had accepted is kept."""
+        if self.running and self._child:
+            wanted = self.folder / _FLUSH
+            wanted.touch()
+            with suppress(LabError):  # one that hangs is killed all the same
+                self._child.wait_until(lambda: not wanted.exists(), "flush", FLUSH_LIMIT_S)
+        super().kill()
+
+    def add_account(self, user: str, password: str) -> str:
+        """Make an account, or set another password of one, running or not; return its JID.
+
+        A stopped server does so as soon as it has started.
+        """
+        if self.running:
+            self._set_account(user, password)
+        else:
+            self._pending[user] = password
+        return f"{user}@{self.domain}"
+
+    def delete_account(self, user: str) -> None:
+        """Delete an account; a running server also ends its sessions."""
+        if self.running:
+            self._ask("unregister", user)
+        else:
+            self._pending[user] = None
+
+    def _set_account(self, user: str, password: str) -> None:
+        if not self._ask("register", user, password=password):
+            self._ask("change_password", user, newpass=password)
+
+    def _ask(self, command: str, user: str, **arguments: str) -> bool:
+        """Have the server do `command` with the account; tell whether it was not there already."""
+        connection = http.client.HTTPConnection(self.host, self.http_port, timeout=COMMAND_LIMIT_S)
+        try:
+            connection.request(
+                "POST",
+                f"/api/{command}",
+                json.dumps({"user": user, "host": self.domain, **arguments}).encode(),
+                {"Host": self.domain, "Content-Type": "application/json"},
+            )
+            answer = connection.getresponse()
+            said = answer.read(4096).decode(errors="replace")
+        except (OSError, http.client.HTTPException) as e:
+            raise LabError(f"ejabberd's command {command} failed: {e}") from e
+        finally:
+            connection.close()
+        if answer.status not in (_DONE, _CONFLICT):
+            with suppress(ValueError, TypeError, KeyError):
+                said = json.loads(said)["message"]
+            raise LabError(f"ejabberd's command {command} failed: {' '.join(str(said).split())}")
+        return answer.status == _DONE
+
+    def _started(self) -> None:
+        self._forgetting = False
+        self._argv = self._words()
+        while self._pending:
+            user, password = self._pending.popitem()
+            if password is None:
+                self.delete_account(user)
+            else:
+                self._set_account(user, password)
+
+    def _forget(self) -> None:
+        # Its files are its database's business: it clears the table itself, before it listens.
+        self._forgetting = self._fast and (self.folder / "db" / "schema.DAT").exists()
+        self._argv = self._words()
+
+    def _words(self) -> list[str]:
+        words = [
+            *self._program.erl,
+            "-noinput",
+            "-boot",
+            "no_dot_erlang",
+            "-mnesia",
+            "dir",
+            '"db"',
+        ]
+        if self._forgetting:
+            words += ["-eval", _FORGETTING]
+        return [*words, "-s", "ejabberd", "-eval", _FLUSHING]
+
+    def _listeners(self, stanza_size_limit: int) -> list[dict[str, object]]:
+        client = {"module": "ejabberd_c2s", "max_stanza_size": stanza_size_limit}
+        listeners: list[dict[str, object]] = [
+            {**client, "port": self.c2s_port, "starttls_required": True},
+            {**client, "port": self.c2s_tls_port, "tls": True},
+            {
+                "port": self.http_port,
+                "module": "ejabberd_http",
+                "request_handlers": {"/api": "mod_http_api"},
+            },
+        ]
+        return [{**listener, "ip": self.host} for listener in listeners]
