@@ -48,8 +48,7 @@ class Thing:
         client = self.client
         client.identity = ("client", "bot", config["name"])
         client.state.update(load_state(self.state_path, client.account, client.log))
-        if config.get("keys"):
-            client.state.setdefault("keys", config["keys"])
+        client.keys = config.get("keys")
         client.on_state = self._keep
         client.on_online = self._online
         wifi = config.get("wifi")
@@ -112,14 +111,14 @@ class Thing:
 
     async def main(self):
         """As run(), for a program that has a loop of its own."""
-        parts = [self.reports.run()]
+        parts = [self.reports.run]
         if self.config.get("watchdog", True):
-            parts.append(self.guard.watch())
-        self._tasks = [asyncio.create_task(p) for p in parts]
-        if self._delivery or self._keeps():
-            self.outbox()
+            parts.append(self.guard.watch)
+        self._tasks = [asyncio.create_task(self._part(p)) for p in parts]
         if self._delivery:
             self._deliver()
+        elif self._keeps():
+            self.outbox()
         try:
             await self.client.run()
         finally:
@@ -148,8 +147,17 @@ class Thing:
         return self._delivery.outbox
 
     def _deliver(self):
-        for part in (self._delivery.run(), self._delivery.outbox.run()):
-            self._tasks.append(asyncio.create_task(part))
+        for part in (self._delivery.run, self._delivery.outbox.run):
+            self._tasks.append(asyncio.create_task(self._part(part)))
+
+    async def _part(self, run):
+        # A part that fails begins anew
+        while True:
+            try:
+                return await run()
+            except Exception as e:
+                self.fault("device", e)
+                await asyncio.sleep(1)
 
     def restart(self, why):
         """Restart the board, with all reports in flash; a computer goes on instead."""

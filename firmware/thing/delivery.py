@@ -51,17 +51,21 @@ class Delivery:
                 self._out = []
                 self._noticed = False
                 item = None
-            if client.online and not item and len(self._out) < self.max_out:
-                item = self._next()
-                people = list(self._thing.access.owners) if item else people
-            if client.online and item:
-                try:
+            try:
+                if client.online and not item and len(self._out) < self.max_out:
+                    item = self._next()
+                    people = list(self._thing.access.owners) if item else people
+                if client.online and item:
                     await self._send(people[0], item, len(people) == 1)
                     people.pop(0)
-                except OSError:  # when there is a line again, or another session
-                    pass
-                if not people:
-                    item = None
+                    if not people:
+                        item = None
+                    continue
+            except OSError:  # when there is a line again, or another session
+                continue
+            except MemoryError:
+                self._thing.fault("delivery", "no memory")
+                await asyncio.sleep(1)
                 continue
             wake.clear()
             if client.acks() or not self._out:
@@ -130,4 +134,5 @@ class Delivery:
         try:
             await asyncio.wait_for(self._wake.wait(), self.receipt_s / 10)
         except asyncio.TimeoutError:
-            self._settle()
+            pass
+        self._settle()

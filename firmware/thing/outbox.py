@@ -12,10 +12,11 @@ Each begins with `_HEAD` (magic, format version, checksum); then follow records:
 An id is six random bytes, new for each boot, and the text's number within the boot. Any version
 keeps the form of the first eight bytes, so that its files are known for what they are.
 
-Wear: a batch is one append to one file, however many texts and arrivals are in it; on littlefs
-that is one block erased and written, and an entry in the folder. When a segment is full, or all in
-it has arrived, a file is removed. Texts that arrive within `batch_s` are never written, and where
-all has arrived the files are removed and nothing is written. No file is written anew.
+Wear: a batch is one append to one file, however many texts and arrivals are in it (two, where a
+segment becomes full); on littlefs that is one block erased and written, and an entry in the
+folder. A file is removed when all in it has arrived, or there is no room any more. Texts that
+arrive within `batch_s` are never written, and where all has arrived the files are removed and
+nothing is written. No file is written anew.
 """
 
 import asyncio
@@ -127,8 +128,15 @@ class Outbox:
                 self._mark = pos
 
     async def put(self, text):
-        """Keep `text`; returns when it is in flash or has arrived, or was lost for want of room.
-        Raises ValueError when it is longer than `max_text`. Cancelled, it is kept all the same."""
+        """As keep(), but returns when it is in flash or has arrived, or was lost for want of room.
+        Cancelled, it is kept all the same."""
+        record = self.keep(text)
+        while record in self._pending:
+            await self._moved.wait()
+
+    def keep(self, text):
+        """Keep `text`, in RAM until the next batch is written; what it became. Raises ValueError
+        when it is longer than `max_text`."""
         text = text.encode()
         if len(text) > self.max_text:
             raise ValueError("text: more than {} bytes".format(self.max_text))
@@ -152,8 +160,7 @@ class Outbox:
         self._work.set()
         if size >= self.batch_bytes and not self._failing:
             self.flush()
-        while record in pending:
-            await self._moved.wait()
+        return record
 
     def next(self):
         """Hand out the oldest text that is not handed out: (id, text, epoch seconds or None), or

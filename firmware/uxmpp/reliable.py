@@ -87,8 +87,10 @@ class ReliableStream(Stream):
 
 class ReliableClient(Client):
     """As Client. `state` is what should be kept over a restart, a dict of texts, numbers, bytes
-    and lists of these: update it before run(), and keep it when on_state() is called. With "keys"
-    in it, those of sasl.Scram, there need not be a password."""
+    and lists of these: update it before run(), and keep it when on_state() is called. Where
+    `keys`, those of sasl.Scram, are set, there need not be a password."""
+
+    keys = None
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
@@ -146,11 +148,11 @@ class ReliableClient(Client):
         stream = ReliableStream(connection, self.account, self._fast, self._sm)
         try:
             keys, self._resumed = await stream.login(
-                self._tls, direct, self._password, self._plain, state.get("keys")
+                self._tls, direct, self._password, self._plain, state.get("keys") or self.keys
             )
         except AuthError:
             # The keys may be those of an older password
-            if self._password is not None:
+            if self.keys or self._password:
                 state.pop("keys", None)
             raise
         if keys:
