@@ -63,6 +63,7 @@ class Thing:
         self.reports = Reports(self)
         #: How often a declared function failed.
         self.faults = 0
+        self.timed = None
         self._status = None
         self._delivery = None
         self._tasks = []
@@ -222,16 +223,23 @@ class Thing:
         return await _call(command.do, *command.arguments(words))
 
     async def _online(self):
+        if self.clock.now() is None:
+            await self._ask_time()
+        #: The session in which the time is known, or was asked for in vain.
+        self.timed = self.client.sessions
+        self.client.on_line()
         await self.access.settle()
         self._status = None
         await self._announce()
-        if self.clock.now() is None:
-            from uxmpp.xep.time import ask
 
-            try:
-                self.clock.set(parse_time(await ask(self.client, self.client.domain)))
-            except (StanzaError, ValueError):  # then nobody tells
-                pass
+    async def _ask_time(self):
+        # The server's own, where no certificate needed it before
+        from uxmpp.xep.time import ask
+
+        try:
+            self.clock.set(parse_time(await ask(self.client, self.client.domain)))
+        except (StanzaError, ValueError, OSError):  # then nobody tells
+            pass
 
     async def _announce(self):
         sensors = self.registry.kind(Sensor)

@@ -113,8 +113,10 @@ def _login_keys(keys):
     # As sasl.Scram has them
     try:
         name, salt, rounds, client, server = keys
-        if name.startswith("SCRAM-SHA-") and isinstance(rounds, int):
-            return name, a2b_base64(salt), rounds, a2b_base64(client), a2b_base64(server)
+        size = {"SCRAM-SHA-1": 20, "SCRAM-SHA-256": 32}.get(name)
+        salt, client, server = [a2b_base64(v) for v in (salt, client, server)]
+        if salt and len(client) == len(server) == size and isinstance(rounds, int):
+            return name, salt, rounds, client, server
     except (ValueError, TypeError, AttributeError):
         pass
     raise ValueError("keys: must be [mechanism, salt, iterations, client key, server key]")

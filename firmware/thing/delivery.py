@@ -40,6 +40,7 @@ class Delivery:
         client = self._client
         outbox = self.outbox
         wake = self._wake
+        clock = self._thing.clock
         session = None
         item = None
         people = []
@@ -52,7 +53,9 @@ class Delivery:
                 self._noticed = False
                 item = None
             try:
-                if client.online and not item and len(self._out) < self.max_out:
+                # What was made before the time was known is stamped when it is
+                timed = clock.now() is not None or self._thing.timed == session
+                if client.online and timed and not item and len(self._out) < self.max_out:
                     item = self._next()
                     people = list(self._thing.access.owners) if item else people
                 if client.online and item:

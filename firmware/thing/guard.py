@@ -11,11 +11,11 @@ class Guard:
     """Before each try to connect it sees to WiFi and clock, and counts. `thing`: what it guards;
     `wifi`: a Wifi or None."""
 
-    #: After so many failed tries in a row WiFi is switched off and on, and so on.
+    #: After so many failed tries in a row WiFi is switched off and on, and again after as many.
     cycle_after = 5
     #: After so many failed tries in a row the board restarts; 0: never.
     reset_after = 30
-    #: After so many tries in a row that failed for want of memory, too.
+    #: After so many tries without a session between that failed for want of memory, too.
     starved_after = 3
     #: The watchdog's own time, which no step of the loop may take. Some boards allow 8 s.
     watchdog_ms = 8000
@@ -35,10 +35,12 @@ class Guard:
         client = self._thing.client
         failures = client.failures
         error = client.error
-        starved = isinstance(error, MemoryError) or (
+        if not failures:
+            self._starved = 0
+        elif isinstance(error, MemoryError) or (
             isinstance(error, OSError) and error.args[:1] == (_ENOMEM,)
-        )
-        self._starved = self._starved + 1 if failures and starved else 0
+        ):
+            self._starved += 1
         if self._starved >= self.starved_after:
             self._thing.restart("no memory for a session")
         if self.reset_after and failures >= self.reset_after:

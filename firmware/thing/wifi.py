@@ -4,6 +4,11 @@ import asyncio
 
 import network
 
+_WHY = {
+    network.STAT_WRONG_PASSWORD: "wrong password",
+    network.STAT_NO_AP_FOUND: "not found",
+}
+
 
 class Wifi:
     """The station interface, for the network `ssid`; `password`: None for an open one."""
@@ -36,7 +41,7 @@ class Wifi:
             await asyncio.sleep(0.1)
             if self.ready():
                 return
-        why = "no address" if wlan.isconnected() else "status {}".format(wlan.status())
+        why = "no address" if wlan.isconnected() else _WHY.get(wlan.status(), "no answer")
         wlan.disconnect()
         raise OSError("WiFi: {}: {}".format(self._ssid, why))
 

@@ -50,5 +50,6 @@ async def _manage(stream, sm, ask):
     if sm.on and early:
         # What came before it is not counted by the server
         stream._read[:0] = early
-        sm.h = (sm.h - len(early)) & 0xFFFFFFFF
+        uncounted = len([el for el in early if el.xmlns == "jabber:client"])
+        sm.h = (sm.h - uncounted) & 0xFFFFFFFF
     return resumed

@@ -97,7 +97,8 @@ class ReliableClient(Client):
         self.state = {}
         #: How many sessions there were: one that is resumed is the same.
         self.sessions = 0
-        #: How many tries failed since the last session that was stable, and what the last raised.
+        #: How many tries failed since the last session, its own loss included, and what the last
+        #: one raised.
         self.failures = 0
         self.error = None
         #: Grows as long as the client gets on with whatever it is at.
@@ -118,7 +119,7 @@ class ReliableClient(Client):
 
     def acks(self):
         """Whether the server acknowledges the stanzas of this session."""
-        return self._sm.on
+        return self.online and self._sm.on
 
     async def send(self, el, acked=None):
         """As Client.send(). While the session may be resumed it is queued, too, as far as there
@@ -150,22 +151,24 @@ class ReliableClient(Client):
             keys, self._resumed = await stream.login(
                 self._tls, direct, self._password, self._plain, state.get("keys") or self.keys
             )
+            if keys:
+                state["keys"] = keys
         except AuthError:
             # The keys may be those of an older password
             if self.keys or self._password:
                 state.pop("keys", None)
             raise
-        if keys:
-            state["keys"] = keys
+        finally:
+            if state != kept:
+                self.on_state()
         if not self._resumed:
             self.jid = stream.jid
             self.sessions += 1
             self._end()
-        if state != kept:
-            self.on_state()
         return stream
 
     def _greet(self):
+        self.failures = 0
         if self._resumed:
             self.log(self.jid + ": resumed")
         else:
@@ -204,8 +207,6 @@ class ReliableClient(Client):
 
     def _overdue(self):
         self.beats += 1
-        if self._pause == self.first_pause_s:
-            self.failures = 0
         sm = self._sm
         if not sm.on:
             return super()._overdue()

@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from servers.helper import owner_of, until
+
 from host_tools.lab.device import BOARD_HEAP, Device
 from host_tools.lab.errors import LabError
 from host_tools.lab.ledger import Ledger
 from host_tools.lab.network import NETWORK_KINDS, SERVER_KINDS, FaultyNetwork, Schedule
-from servers.helper import owner_of, until
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 
@@ -25,6 +26,8 @@ TUNE = {
     "silence_s": 1.2,
     "login_timeout_s": 1.5,
 }
+#: A fault that found no line to befall within so many seconds befalls what there is.
+FAULT_LIMIT_S = 5.0
 #: How many reports may wait: so many fit into the outbox with their headers.
 MOST_WAITING = 600
 
@@ -44,16 +47,16 @@ class Haul:
 def haul(lab, *, reports, faults, seed, runtime="32", heap=BOARD_HEAP, kinds=KINDS, limit_s=900.0):
     """Have a device make `reports` numbered reports while `faults` faults befall it. LabError, or
     an AssertionError with the story, when they do not arrive in time."""
-    return asyncio.run(_haul(lab, reports, Schedule(seed, faults, kinds, longest_s=0.3), seed,
-                             runtime, heap, limit_s))  # fmt: skip
+    schedule = Schedule(seed, faults, kinds, longest_s=0.3, most_bytes=4096)
+    return asyncio.run(_haul(lab, reports, schedule, runtime, heap, limit_s))
 
 
-async def _haul(lab, reports, schedule, seed, runtime, heap, limit_s):
+async def _haul(lab, reports, schedule, runtime, heap, limit_s):
     begin = time.monotonic()
     server = lab.server
     async with (
         owner_of(lab) as owner,
-        FaultyNetwork(server.host, server.c2s_tls_port, seed=seed) as network,
+        FaultyNetwork(server.host, server.c2s_tls_port, seed=schedule.seed) as network,
     ):
         device = Device(
             lab.device_config(
@@ -82,6 +85,7 @@ async def _haul(lab, reports, schedule, seed, runtime, heap, limit_s):
             try:
                 await network.play(
                     schedule,
+                    limit_s=FAULT_LIMIT_S,
                     server={
                         "stop": server.stop,
                         "kill": server.kill,

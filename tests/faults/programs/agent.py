@@ -1,0 +1,178 @@
+# ruff: noqa: PTH123 - MicroPython has no pathlib
+"""A device whose parts are tuned, and that does what it is told. agent.json has `tune`, attributes by
+part; `sensors`, (name, options) of each, which measures what stands in the file NAME.txt. It prints
+"PBKDF2" when it derives keys from its password. do.txt holds words for it, a line each, which it
+removes:
+
+    report N WORD       durable reports "WORD 0" to "WORD N-1"; "safe WORD i" when one is safe
+    keep N WORD         the same, without waiting
+    say N WORD          reports that are not durable
+    now                 print "up SECONDS now TIME cycles WIFI'S"
+    folder              print the sizes of the outbox's files
+    hang                have the client never get through its next try
+    fill                leave no heap for a session
+"""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+
+with open("agent.json") as f:
+    told = json.load(f)
+
+
+def tune(part, target):
+    for key, value in told["tune"].get(part, {}).items():
+        setattr(target, key, value)
+
+
+if "ntp" in told["tune"]:
+    from thing import ntp
+
+    tune("ntp", ntp)
+if "outbox" in told["tune"]:
+    from thing.outbox import Outbox
+
+    tune("outbox", Outbox)
+if "delivery" in told["tune"]:
+    from thing.delivery import Delivery
+
+    tune("delivery", Delivery)
+
+from thing import Thing
+from uxmpp import sasl
+
+thing = Thing()
+thing.reports.tick_s = 0.05
+thing.client.first_pause_s = 0.1
+thing.client.max_pause_s = 0.4
+tune("client", thing.client)
+tune("guard", thing.guard)
+tune("wifi", thing.guard._wifi)
+_salted = sasl.Scram._salted
+ballast = []
+
+
+def salted(self, salt, rounds):
+    print("PBKDF2")
+    return (yield from _salted(self, salt, rounds))
+
+
+sasl.Scram._salted = salted
+
+
+def declare(name, **options):
+    @thing.sensor(name, **options)
+    async def read():
+        with open(name + ".txt") as f:
+            text = f.read()
+        if text == "hang":
+            print("hanging")
+            await asyncio.Event().wait()
+        return float(text)
+
+
+for name, options in told["sensors"]:
+    declare(name, **options)
+
+
+@thing.command("block")
+def block():
+    print("blocked")
+    while True:
+        pass
+
+
+@thing.command("nap", params=(float,))
+def nap(seconds):
+    time.sleep(seconds)
+    return "awake"
+
+
+@thing.command("eat")
+def eat():
+    if sys.implementation.name == "micropython":
+        return len(bytearray(1 << 24))
+    raise MemoryError
+
+
+@thing.command("heap")
+def heap():
+    gc.collect()
+    return gc.mem_free() if hasattr(gc, "mem_free") else 0
+
+
+def fill():
+    # Pieces that fit between what is there, until nothing larger than the last of them is left
+    size = 4096
+    gc.collect()
+    while size >= told.get("piece", 256):
+        try:
+            ballast.append(bytearray(size))
+        except MemoryError:
+            size //= 2
+    print("filled")
+
+
+async def forever():
+    print("hanging")
+    await asyncio.Event().wait()
+
+
+async def report(text):
+    await thing.report(text, durable=True)
+    print("safe", text)
+
+
+async def do(word, number=0, text=""):
+    for i in range(int(number)):
+        line = "{} {}".format(text, i)
+        if word == "report":
+            running.append(asyncio.create_task(report(line)))
+        elif word == "keep":
+            thing.outbox().keep(line)
+        else:
+            await thing.report(line)
+    if word == "now":
+        print("up", thing.clock.uptime_s(), "now", thing.clock.now(), "cycles", thing.guard.cycles)
+    elif word == "hang":
+        thing.client.on_try = forever
+        print("done hang")
+    elif word == "fill":
+        fill()
+    elif word == "folder":
+        print("folder", [os.stat(thing.outbox_path + "/" + n)[6] for n in names()])
+    else:
+        print("done", word, text)
+
+
+def names():
+    try:
+        return os.listdir(thing.outbox_path)
+    except OSError:
+        return []
+
+
+running = []
+
+
+async def main():
+    running.append(asyncio.create_task(thing.main()))
+    while not running[0].done():
+        await asyncio.sleep(0.02)
+        try:
+            with open("do.txt") as f:
+                lines = f.read().split("\n")
+            os.remove("do.txt")
+        except OSError:
+            continue
+        for line in lines:
+            if line:
+                await do(*line.split(" "))
+    await running[0]
+
+
+asyncio.run(main())
