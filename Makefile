@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit lint bench clean
+.PHONY: help setup demo test test-unit lint bench soak clean
 
 help:  ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ lint: $(READY)  ## ruff and mypy
 
 bench: $(READY)  ## Measure, beside the peers; writes bench/results.json
 	$(BIN)/python -m tests.bench
+
+soak: $(READY)  ## Measure what takes up to an hour; its rows go into bench/results.json
+	$(BIN)/python -m tests.bench --soak $(if $(QUICK),--quick)
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -157,7 +157,10 @@ class Thing:
             try:
                 return await run()
             except Exception as e:
-                self.fault("device", e)
+                try:
+                    self.fault("device", e)
+                except MemoryError:  # for the line
+                    pass
                 await asyncio.sleep(1)
 
     def restart(self, why):

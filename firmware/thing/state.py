@@ -5,6 +5,7 @@ import os
 from binascii import hexlify, unhexlify
 
 VERSION = 1
+_LISTS = (("keys", 5), ("token", 2))
 
 
 def load(path, account, log):
@@ -18,7 +19,11 @@ def load(path, account, log):
         elif kept["account"] != account:
             why = "of another account"
         else:
-            return {name: _read(value) for name, value in kept["state"].items()}
+            state = {name: _read(value) for name, value in kept["state"].items()}
+            for name, size in _LISTS:
+                if len(state.get(name, [0] * size)) != size:
+                    raise ValueError
+            return state
     except OSError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError):

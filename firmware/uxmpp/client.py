@@ -129,7 +129,8 @@ class Client:
         try:
             stream = await asyncio.wait_for(self._login(connection, direct), self.login_timeout_s)
             self.online = True
-            self._cut = asyncio.Event()
+            # When a part fails for want of memory there must be room to say so
+            self._why = self._cut = asyncio.Event()
             parts = (self._read(stream), self._write(stream), self._watch())
             tasks = [asyncio.create_task(self._part(p)) for p in parts]
             self._greet()

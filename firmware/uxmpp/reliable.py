@@ -153,8 +153,8 @@ class ReliableClient(Client):
             )
             if keys:
                 state["keys"] = keys
-        except AuthError:
-            # The keys may be those of an older password
+        except (AuthError, ValueError):
+            # The keys may be those of an older password, or of another salt
             if self.keys or self._password:
                 state.pop("keys", None)
             raise

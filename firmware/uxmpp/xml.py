@@ -255,7 +255,7 @@ def _resolve(attrs, scope):
                     if prefix and prefix != "xml":
                         k = "{" + _ns(prefixes, prefix) + "}" + local
                     if k in found:
-                        raise XMLError("an attribute twice")
+                        raise XMLError("attribute twice")
                     found[k] = v
     return found, (scope[0], prefixes)
 
@@ -348,7 +348,7 @@ class Parser:
                         raw = data[start:] if end < 0 else data[start:end]
                         if depth < 2:
                             if raw.strip(_BLANKS):
-                                raise XMLError("text outside of a stanza")
+                                raise XMLError("text outside a stanza")
                             if end < 0:
                                 start += len(raw)
                                 break
@@ -375,7 +375,7 @@ class Parser:
                         start = end
                     if depth < 2:
                         if self.closed:
-                            raise XMLError("text outside of a stanza")
+                            raise XMLError("text outside a stanza")
                         stop = start + self.max_stanza
                         self._count = 0
                         self._glue = False
@@ -520,7 +520,7 @@ class Parser:
             if data[start:text] != _CDATA[: len(data) - start]:
                 raise XMLError("restricted XML")
             if len(self._open) < 2:
-                raise XMLError("text outside of a stanza")
+                raise XMLError("text outside a stanza")
             end = data.find(b"]]>", text) + 1
             if end:
                 end += 2
@@ -575,7 +575,7 @@ class Parser:
                 key = parts[i]
                 attrs[names.get(key) or self._attr(key)] = parts[i + 1]
             if 2 * len(attrs) != n - 1:
-                raise XMLError("an attribute twice")
+                raise XMLError("attribute twice")
             if b"&" in raw:
                 for key in attrs:
                     attrs[key] = _unescape(attrs[key])

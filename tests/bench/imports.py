@@ -11,6 +11,7 @@ from .search import smallest
 from .world import World
 
 CORE = "uxmpp.client"
+RELIABLE = "uxmpp.reliable"
 AGENT = "thing"
 _FROM_MPY = "32-bit MicroPython, from .mpy, with what it imports itself (asyncio)"
 
@@ -25,6 +26,29 @@ def kept(world: World, module: str, path: Sequence[Path]) -> int:
     if done.returncode:
         raise LabError(f"import {module} failed: {last_line(done.stdout + done.stderr)}")
     return int(done.stdout.split()[-1])
+
+
+def parts(world: World, modules: Sequence[str], path: Sequence[Path]) -> str:
+    """Return "module bytes, ..." of what each import keeps of the heap, one after the other: what
+    two of them import is the first one's. The package `thing` is counted after its parts."""
+    thing = next((p / AGENT for p in path if (p / AGENT).is_dir()), None)
+    # A stand-in for the package, which would import all of its parts at once
+    lines = [
+        f"import gc, sys\nclass P: __path__ = {str(thing)!r}\nsys.modules[{AGENT!r}] = P\n"
+        if thing
+        else "import gc"
+    ]
+    lines += [
+        (f"del sys.modules[{AGENT!r}]\n" if m == AGENT else "")
+        + f"gc.collect()\na = gc.mem_alloc()\nimport {m}\ngc.collect()\n"
+        f"print('{m}', gc.mem_alloc() - a)"
+        for m in modules
+    ]
+    done = world.mp32.run_code("\n".join(lines), path=path)
+    if done.returncode:
+        raise LabError(f"the imports failed: {last_line(done.stdout + done.stderr)}")
+    found = [line.split() for line in done.stdout.splitlines()]
+    return ", ".join(f"{name} {int(size):,}" for name, size in found)
 
 
 def least(world: World, module: str, path: Sequence[Path], high: int = 128) -> int:
@@ -55,6 +79,12 @@ def core(world: World) -> Result:
             beside[peers.UMQTT_ROBUST] = kept(world, "umqtt.robust", [folder])
     note = f"import {CORE}: {_FROM_MPY}"
     return Result(kept(world, CORE, [world.core]), beside, "; ".join([note, *missing]))
+
+
+@figure("heap.import.reliable", "heap kept after import: the reliable client", "B", exact=True)
+def reliable(world: World) -> Result:
+    """The core with resumption and login by token."""
+    return Result(kept(world, RELIABLE, [world.core]), note=f"import {RELIABLE}: {_FROM_MPY}")
 
 
 @figure("heap.import.thing", "heap kept after import: the agent", "B", exact=True)

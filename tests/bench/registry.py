@@ -30,7 +30,8 @@ Measure = Callable[["World"], Result]
 class Figure:
     """A figure and how it is measured. `target` None: there is none.
 
-    `exact` figures come out the same in every run, so that a test can hold them.
+    `exact` figures come out the same in every run, so that a test can hold them. `soak` figures
+    take up to an hour, and are measured only when asked for.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Figure:
     target: float | None
     exact: bool
     measure: Measure
+    soak: bool = False
 
     def meets(self, value: float) -> bool:
         """Tell whether `value` reaches the target."""
@@ -59,13 +61,14 @@ def figure(
     better: Better = "lower",
     target: float | None = None,
     exact: bool = False,
+    soak: bool = False,
 ) -> Callable[[Measure], Measure]:
     """Register the function below as the figure `id`."""
 
     def register(measure: Measure) -> Measure:
         if id in FIGURES:
             raise ValueError(f"two figures have the id {id}")
-        FIGURES[id] = Figure(id, what, unit, better, target, exact, measure)
+        FIGURES[id] = Figure(id, what, unit, better, target, exact, measure, soak)
         return measure
 
     return register

@@ -28,7 +28,7 @@ def show(console: Console, results: Results) -> None:
         beside = "\n".join(f"{number(v)}  {name}" for name, v in row["peers"].items())
         table.add_row(
             row["id"],
-            f"{row['what']}, {row['unit']}",
+            f"{row['what']}, {row['unit']}{as_of(row)}",
             "–" if row["ours"] is None else number(row["ours"]),
             "" if row["target"] is None else f"{better} {number(row['target'])}",
             mark(row),
@@ -45,6 +45,15 @@ def show(console: Console, results: Results) -> None:
         style="bold",
         highlight=False,
     )
+
+
+def as_of(row: Row) -> str:
+    """Return when and where a soak figure was measured, as a line below; "" for other figures."""
+    machine = row.get("machine")
+    if not machine:
+        return ""
+    day = str(machine["date"]).partition("T")[0]
+    return f"\nas of {day}, {machine['cpu']}, {machine['cores']} cores"
 
 
 def mark(row: Row) -> Text:

@@ -4,17 +4,25 @@ import json
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from .figures import FIGURES
 from .registry import Figure, Result, Skipped
 from .world import World
 
 RESULTS = Path(__file__).resolve().parents[2] / "bench" / "results.json"
+NEVER = "skipped: it takes long, and was not measured yet: make soak"
+#: Characters of what a failure says that are kept.
+MAX_FAILURE = 400
+
+
+class ResultsError(Exception):
+    """What was recorded cannot be read; the text says why."""
 
 
 class Row(TypedDict):
-    """A figure's row. `ours` None: the note says why."""
+    """A figure's row. `ours` None: the note says why. A soak figure's row has the machine it was
+    measured on, None where it was not yet."""
 
     id: str
     what: str
@@ -24,6 +32,7 @@ class Row(TypedDict):
     peers: dict[str, float]
     target: float | None
     note: str
+    machine: NotRequired[dict[str, object] | None]
 
 
 class Results(TypedDict):
@@ -34,32 +43,95 @@ class Results(TypedDict):
 
 
 def measure(
-    only: Iterable[str] = ("*",), *, quick: bool = False, say: Callable[[str], None] | None = None
+    only: Iterable[str] = ("*",),
+    *,
+    quick: bool = False,
+    soak: bool = False,
+    say: Callable[[str], None] | None = None,
+    each: Callable[[Results], None] | None = None,
 ) -> Results:
-    """Measure the figures whose ids fit a pattern in `only`; `say` is told what is under way.
+    """Measure the figures whose ids fit a pattern in `only`, those of `soak` or the others; `say`
+    is told what is under way, `each` what there is after each of them.
 
     A figure that fails becomes a row that says so, in one line.
     """
-    patterns = list(only)
-    wanted = [f for f in FIGURES.values() if any(fnmatchcase(f.id, p) for p in patterns)]
     rows: list[Row] = []
     with World(quick) as world:
-        for f in wanted:
+        for f in _fitting(only, soak):
             if say:
                 say(f.id)
             try:
-                rows.append(_row(f, f.measure(world)))
+                row = _row(f, f.measure(world))
             except Skipped as e:
-                rows.append(_row(f, None, f"skipped: {e}"))
+                row = _row(f, None, f"skipped: {e}")
             except Exception as e:  # noqa: BLE001 - the others are still to be measured
-                rows.append(_row(f, None, f"failed: {_one_line(e)}"))
+                row = _row(f, None, f"failed: {_one_line(e)}")
+                if say and len(str(e)) > MAX_FAILURE:
+                    say(f"{f.id} failed: {e}")
+            if soak:
+                row["machine"] = world.machine()
+            rows.append(row)
+            if each:
+                each({"machine": world.machine(), "rows": rows})
         return {"machine": world.machine(), "rows": rows}
 
 
-def write(results: Results, path: Path = RESULTS) -> None:
+def recorded() -> Results | None:
+    """Return what stands in RESULTS, None where there is no such file. Raises ResultsError."""
+    try:
+        results: Results = json.loads(RESULTS.read_text("utf-8"))
+        if not all(isinstance(row["id"], str) for row in results["rows"]):
+            raise ValueError("a row without an id")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as e:
+        raise ResultsError(f"{RESULTS.name} cannot be read: {_one_line(e)}") from e
+    return results
+
+
+def with_soak(results: Results, only: Iterable[str] = ("*",)) -> Results:
+    """Return `results` and, as recorded, the rows of the soak figures that fit `only`."""
+    before = recorded()
+    known = {row["id"]: row for row in before["rows"]} if before else {}
+    rows = list(results["rows"])
+    for f in _fitting(only, soak=True):
+        row = _row(f, None, NEVER)
+        row["machine"] = None
+        if f.id in known and known[f.id].get("machine"):
+            old = known[f.id]
+            row["ours"], row["peers"], row["note"] = old["ours"], old["peers"], old["note"]
+            row["machine"] = old["machine"]
+        rows.append(row)
+    return {"machine": results["machine"], "rows": _in_order(rows)}
+
+
+def updated(results: Results) -> Results:
+    """Return what was recorded, with the rows of `results` in place of the same figures'."""
+    before = recorded()
+    if not before:
+        return results
+    rows = {row["id"]: row for row in (*before["rows"], *results["rows"])}
+    return {"machine": before["machine"], "rows": _in_order(rows.values())}
+
+
+def write(results: Results, path: Path) -> None:
     """Write `results` as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+
+
+def _fitting(only: Iterable[str], soak: bool) -> list[Figure]:
+    patterns = list(only)
+    return [
+        f
+        for f in FIGURES.values()
+        if f.soak == soak and any(fnmatchcase(f.id, p) for p in patterns)
+    ]
+
+
+def _in_order(rows: Iterable[Row]) -> list[Row]:
+    order = {id: n for n, id in enumerate(FIGURES)}
+    return sorted(rows, key=lambda row: order.get(row["id"], len(order)))
 
 
 def _row(f: Figure, result: Result | None, note: str = "") -> Row:
@@ -76,4 +148,5 @@ def _row(f: Figure, result: Result | None, note: str = "") -> Row:
 
 
 def _one_line(e: Exception) -> str:
-    return " ".join((str(e) or repr(e)).split())
+    text = " ".join((str(e) or repr(e)).split())
+    return text if len(text) <= MAX_FAILURE else f"{text[:MAX_FAILURE]} …"

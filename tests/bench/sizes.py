@@ -1,24 +1,62 @@
-"""What the bytecode takes in a board's flash."""
+"""What the bytecode takes in a board's flash.
+
+`ROWS` says which file is counted where: each in one row, by when it is loaded.
+"""
 
 from pathlib import Path
 
 from . import peers
-from .registry import Result, Skipped, figure
+from .registry import Result, figure
 from .world import World
 
 CORE_TARGET = 18 * 1024
+ROWS = {
+    # By each client that logs in by SASL2 at a configured address
+    "size.core": tuple(
+        f"uxmpp/{m}" for m in ("__init__", "client", "jid", "net", "sasl", "stream", "xml")
+    ),
+    # By a ReliableClient, besides
+    "size.reliable": tuple(f"uxmpp/{m}" for m in ("fast", "reliable", "sm")),
+    # Where the configuration names no host, or no address
+    "size.resolver": tuple(f"uxmpp/{m}" for m in ("dns", "resolver")),
+    # By a server without Bind 2, and by the first question
+    "size.later": tuple(f"uxmpp/{m}" for m in ("classic", "iq")),
+    "size.xep": tuple(
+        f"uxmpp/xep/{m}" for m in ("__init__", "disco", "ping", "time", "version")
+    ),
+    "size.thing": tuple(
+        f"thing/{m}"
+        for m in (
+            "__init__",
+            "access",
+            "chat",
+            "clock",
+            "config",
+            "guard",
+            "ntp",
+            "registry",
+            "reports",
+            "state",
+            "wifi",
+        )
+    ),
+    # Where there are durable reports
+    "size.outbox": ("thing/delivery", "thing/outbox"),
+    "size.sensor": ("apps/sensor",),
+}  # fmt: skip
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    return {
-        p.relative_to(folder).with_suffix("").as_posix(): p.stat().st_size
-        for p in sorted(folder.rglob("*.mpy"))
-    }
+def _sizes(folder: Path, row: str) -> dict[str, int]:
+    """Return the bytes of the row's files below `folder`, by name."""
+    files = {name.partition("/")[2]: folder / f"{name}.mpy" for name in ROWS[row]}
+    return {name: path.stat().st_size for name, path in files.items()}
 
 
-def _listed(sizes: dict[str, int]) -> str:
+def _result(folder: Path, row: str, said: str = "") -> Result:
+    sizes = _sizes(folder, row)
     by_size = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{name} {size:,}" for name, size in by_size)
+    listed = ", ".join(f"{name} {size:,}" for name, size in by_size)
+    return Result(sum(sizes.values()), note=f"{said}: {listed}" if said else listed)
 
 
 def umqtt_sizes(world: World, missing: list[str]) -> dict[str, float]:
@@ -26,51 +64,61 @@ def umqtt_sizes(world: World, missing: list[str]) -> dict[str, float]:
     folder = peers.optional(lambda: world.umqtt, peers.UMQTT, missing)
     if folder is None:
         return {}
-    sizes = _sizes(folder / "umqtt")
+    sizes = {p.stem: p.stat().st_size for p in (folder / "umqtt").glob("*.mpy")}
     found: dict[str, float] = {peers.UMQTT: sizes["simple"]}
     if "robust" in sizes:
         found[peers.UMQTT_ROBUST] = sizes["simple"] + sizes["robust"]
     return found
 
 
-# Loaded only where the configuration names no host, or no address
-RESOLVER = ("dns", "resolver")
-
-
 @figure("size.core", ".mpy -O2 of the core", "B", target=CORE_TARGET, exact=True)
 def core(world: World) -> Result:
     """What a login at a configured host and a chat load."""
-    sizes = _sizes(world.core / "uxmpp")
-    modules = {n: size for n, size in sizes.items() if "/" not in n and n not in RESOLVER}
     missing: list[str] = []
     beside = umqtt_sizes(world, missing) | {peers.MQTT_AS: 11067.0}
-    note = f"all that a login at a configured address and a chat load: {_listed(modules)}"
-    return Result(sum(modules.values()), beside, "; ".join([note, *missing]))
+    said = "all that a login (SASL2) at a configured address and a chat load"
+    result = _result(world.core, "size.core", said)
+    return Result(result.ours, beside, "; ".join([result.note, *missing]))
+
+
+@figure("size.reliable", ".mpy -O2 of the reliable client", "B", exact=True)
+def reliable(world: World) -> Result:
+    """Resumption and login by token."""
+    said = "what a ReliableClient loads besides the core: XEP-0198, XEP-0484"
+    return _result(world.core, "size.reliable", said)
 
 
 @figure("size.resolver", ".mpy -O2 of the name resolution", "B", exact=True)
 def resolver(world: World) -> Result:
     """What is loaded besides where a name, or the server itself, has to be looked up."""
-    sizes = _sizes(world.core / "uxmpp")
-    modules = {n: size for n, size in sizes.items() if n in RESOLVER}
-    note = f"SRV and A; loaded besides the core where no address is configured: {_listed(modules)}"
-    return Result(sum(modules.values()), note=note)
+    said = "SRV and A; loaded besides the core where no address is configured"
+    return _result(world.core, "size.resolver", said)
+
+
+@figure("size.later", ".mpy -O2 of what is loaded when it is needed", "B", exact=True)
+def later(world: World) -> Result:
+    """Each by itself, and seldom."""
+    said = "classic with the first server without Bind 2, iq with the first question"
+    return _result(world.core, "size.later", said)
 
 
 @figure("size.xep", ".mpy -O2 of the extensions", "B", exact=True)
 def xep(world: World) -> Result:
     """firmware/uxmpp/xep: each file is imported only when it is used."""
-    sizes = _sizes(world.core / "uxmpp" / "xep")
-    if not sizes:
-        raise Skipped("firmware/uxmpp/xep is empty")
-    return Result(sum(sizes.values()), note=_listed(sizes))
+    return _result(world.core, "size.xep")
 
 
 @figure("size.thing", ".mpy -O2 of the agent", "B", exact=True)
 def thing(world: World) -> Result:
-    """Every file of firmware/thing."""
-    sizes = _sizes(world.thing / "thing")
-    return Result(sum(sizes.values()), note=_listed(sizes))
+    """All of firmware/thing but its outbox."""
+    said = "without its outbox; wifi is loaded only where it is configured, ntp without a clock"
+    return _result(world.thing, "size.thing", said)
+
+
+@figure("size.outbox", ".mpy -O2 of the agent's outbox", "B", exact=True)
+def outbox(world: World) -> Result:
+    """Reports that survive a power cut."""
+    return _result(world.thing, "size.outbox", "loaded only where there are durable reports")
 
 
 @figure("size.sensor", ".mpy -O2 of the app sensor.py", "B", exact=True)

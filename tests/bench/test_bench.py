@@ -5,19 +5,24 @@ import hashlib
 import json
 import sys
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from host_tools.flash.mpy import FIRMWARE, MpyError, compile_tree
+from host_tools.lab.errors import LabError
 from host_tools.lab.network import FaultyNetwork
 
 from . import __main__ as command
-from . import corpus, figures, peers, run, search
+from . import corpus, figures, peers, run, search, sizes, soak
 from .registry import FIGURES, Figure, Result, Skipped, figure
-from .wire import DELAY_S
+from .resume import Trips
+from .wire import DELAY_S, SLIXMPP, UMQTT_CONNECT
 from .world import PROGRAMS
 
 EXACT = [f for f in FIGURES.values() if f.exact]
@@ -29,7 +34,11 @@ def _check_schema(results: Any) -> None:
     assert set(results) == {"machine", "rows"}
     assert set(results["machine"]) == _MACHINE
     for row in results["rows"]:
-        assert set(row) == _ROW, row
+        is_soak = row["id"] in FIGURES and FIGURES[row["id"]].soak
+        assert set(row) == _ROW | ({"machine"} if is_soak else set()), row
+        if is_soak and row["machine"]:
+            assert set(row["machine"]) == _MACHINE
+            assert not row["machine"]["quick"]
         assert row["better"] in ("lower", "higher")
         for name in ("id", "what", "unit", "note"):
             assert isinstance(row[name], str), row
@@ -43,10 +52,15 @@ def _check_schema(results: Any) -> None:
 
 @pytest.fixture(scope="module")
 def exact() -> run.Results:
-    """The exact figures, measured now."""
-    return run.measure(f.id for f in EXACT)
+    """The exact figures, measured now; they are the same in a quick run."""
+    return run.measure((f.id for f in EXACT), quick=True)
 
 
+# One worker measures them for all
+measured_once = pytest.mark.xdist_group("bench")
+
+
+@measured_once
 @pytest.mark.parametrize("f", EXACT, ids=[f.id for f in EXACT])
 def test_exact_figure_holds(f: Figure, exact: run.Results) -> None:
     row = next(row for row in exact["rows"] if row["id"] == f.id)
@@ -57,6 +71,7 @@ def test_exact_figure_holds(f: Figure, exact: run.Results) -> None:
     assert f.meets(ours), f"{f.id} is {ours:g} {f.unit}; the target is {f.target:g}"
 
 
+@measured_once
 def test_peers_are_measured_in_the_same_run(exact: run.Results) -> None:
     rows = {row["id"]: row for row in exact["rows"]}
     for id in ("size.core", "heap.import.core"):
@@ -71,9 +86,37 @@ def test_peers_are_measured_in_the_same_run(exact: run.Results) -> None:
     # What is not measured says so
     for row in rows.values():
         for name in row["peers"]:
-            assert "(recorded)" in name or name in (peers.UMQTT, peers.UMQTT_ROBUST)
+            assert "(recorded)" in name or name in (
+                peers.UMQTT,
+                peers.UMQTT_ROBUST,
+                SLIXMPP,
+                UMQTT_CONNECT,
+            )
+    for server in ("prosody", "ejabberd"):
+        for id in (f"wire.resume.trips.{server}", f"wire.resume.all.{server}"):
+            assert set(rows[id]["peers"]) == {SLIXMPP, UMQTT_CONNECT}, rows[id]["note"]
+        # The whole is TLS's one more, for each
+        after, whole = (rows[f"wire.resume.{kind}.{server}"] for kind in ("trips", "all"))
+        assert whole["ours"] == (after["ours"] or 0) + 1
+        assert whole["peers"] == {who: n + 1 for who, n in after["peers"].items()}
 
 
+@measured_once
+def test_sizes_count_each_file_in_one_row(exact: run.Results, tmp_path: Path) -> None:
+    files = [
+        p.relative_to(FIRMWARE).with_suffix("").as_posix()
+        for p in FIRMWARE.rglob("*.py")
+        if not p.stem.endswith("_cpython")
+    ]
+    counted = [name for names in sizes.ROWS.values() for name in names]
+    assert Counter(counted) == Counter(files), "tests/bench/sizes.py: ROWS"
+    rows = {row["id"]: row["ours"] for row in exact["rows"] if row["id"].startswith("size.")}
+    assert set(rows) == set(sizes.ROWS)
+    whole = sum(p.stat().st_size for p in compile_tree(FIRMWARE, tmp_path))
+    assert sum(n or 0 for n in rows.values()) == whole
+
+
+@measured_once
 def test_exact_figures_have_the_schema(exact: run.Results) -> None:
     _check_schema(json.loads(json.dumps(exact)))
 
@@ -87,11 +130,13 @@ def test_recorded_results_have_the_schema() -> None:
     assert [row["id"] for row in results["rows"]] == list(FIGURES)
     assert not results["machine"]["quick"]
     for row in results["rows"]:
-        assert row["target"] == FIGURES[row["id"]].target, "measure again: make bench"
+        again = "make soak" if FIGURES[row["id"]].soak else "make bench"
+        assert row["target"] == FIGURES[row["id"]].target, f"measure again: {again}"
     assert str(Path.home()) not in text
     assert str(FIRMWARE.parent) not in text
 
 
+@measured_once
 def test_a_path_of_this_machine_is_in_no_row(exact: run.Results) -> None:
     text = json.dumps(exact)
     assert str(FIRMWARE.parent) not in text
@@ -109,8 +154,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         for id in list(FIGURES):
             monkeypatch.delitem(FIGURES, id)
         for id, function in made.items():
+            long = id.startswith("soak")
             monkeypatch.setitem(
-                FIGURES, id, Figure(id, "what", "B", "lower", 10.0, False, function)
+                FIGURES, id, Figure(id, "what", "B", "lower", 10.0, False, function, long)
             )
 
     return fill
@@ -169,6 +215,130 @@ def test_part_of_the_figures_is_not_written_over_all(
     assert not run.RESULTS.exists()
     _run(monkeypatch)
     assert run.RESULTS.exists()
+
+
+# the figures that take long
+
+
+def _of(results: Path) -> dict[str, Any]:
+    written = json.loads(results.read_text())
+    _check_schema(written)
+    return {row["id"]: row for row in written["rows"]}
+
+
+def test_soak_rows_are_kept_and_replaced_by_themselves(
+    few: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = {"a": 1.0, "soak1": 2.0, "soak2": 3.0, "z": 4.0}
+
+    def measured(id: str) -> Callable[[Any], Result]:
+        return lambda world: Result(values[id], note=f"{id} was {values[id]:g}")
+
+    few(**{id: measured(id) for id in values})
+    path = tmp_path / "results.json"
+    monkeypatch.setattr(run, "RESULTS", path)
+    assert _run(monkeypatch) == 0
+    rows = _of(path)
+    assert list(rows) == list(values)
+    assert rows["soak1"]["ours"] is None and rows["soak1"]["note"] == run.NEVER
+    assert rows["soak1"]["machine"] is None
+    assert "4 figures, 0 targets missed, 0 failed, 2 skipped" in capsys.readouterr().out
+
+    values.update(a=0.0, soak1=5.0)
+    assert _run(monkeypatch, "--soak", "--only", "soak1") == 0
+    assert "1 figures" in capsys.readouterr().out
+    rows = _of(path)
+    assert [rows[id]["ours"] for id in values] == [1.0, 5.0, None, 4.0]
+    assert _run(monkeypatch, "--soak", "--quick") == 0
+    assert _of(path) == rows
+    assert _run(monkeypatch, "--soak") == 0
+    assert [row["ours"] for row in _of(path).values()] == [1.0, 5.0, 3.0, 4.0]
+
+    values.update(soak1=6.0, soak2=7.0, z=9.0)
+    capsys.readouterr()
+    kept = json.loads(path.read_text())["rows"][1]
+    assert _run(monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert f"as of {kept['machine']['date'][:10]}" in said
+    rows = _of(path)
+    assert [row["ours"] for row in rows.values()] == [0.0, 5.0, 3.0, 9.0]
+    assert rows["soak1"] == kept
+    assert _run(monkeypatch, "--soak", "--only", "z") == 2
+    assert _run(monkeypatch, "--only", "soak2") == 0
+    assert "soak2 was 3" in capsys.readouterr().out
+
+
+def test_a_soak_that_fails_is_short_in_the_results(
+    few: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def failing(world: Any) -> Result:
+        raise AssertionError("no 9 reports\n" + "a story\n" * 1000 + "its end")
+
+    few(a=failing, soak=failing)
+    path = tmp_path / "results.json"
+    monkeypatch.setattr(run, "RESULTS", path)
+    assert _run(monkeypatch, "--soak") == 1
+    (row,) = _of(path).values()
+    assert row["note"].startswith("failed: no 9 reports a story")
+    assert len(row["note"]) < run.MAX_FAILURE + 20
+    assert "its end" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", '{"rows": [1]}', "[]"])
+def test_results_that_cannot_be_read(
+    text: str,
+    few: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few(soak=lambda world: Result(1.0))
+    path = tmp_path / "results.json"
+    monkeypatch.setattr(run, "RESULTS", path)
+    path.write_text(text)
+    assert _run(monkeypatch, "--soak") == 2
+    assert path.read_text() == text
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "results.json cannot be read" in line
+
+
+def test_misplaced_reports() -> None:
+    assert soak.misplaced(["0", "1", "2"], 3) == (0, 0)
+    assert soak.misplaced(["0", "2", "1", "2"], 3) == (0, 2)
+    assert soak.misplaced(["1", "x", "3"], 3) == (2, 2)
+    assert soak.misplaced([], 3) == (3, 0)
+
+
+def test_soak_figures_say_what_came_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = SimpleNamespace(bodies=["0", "2", "1"], duplicates=["i", "j"], conflicts=["j"])
+    asked: dict[str, object] = {}
+
+    def haul(lab: object, **options: object) -> SimpleNamespace:
+        asked.update(options)
+        return SimpleNamespace(ledger=ledger, connections=7, seconds=3.2)
+
+    def endure(lab: object, **options: object) -> SimpleNamespace:
+        asked.update(options)
+        # What the first sessions need does not count
+        free = [9000 - 40 * n for n in range(99)] + [5000, 4000, 4700]
+        return SimpleNamespace(free=free, messages=12, seconds=3.2)
+
+    parts = SimpleNamespace(haul=haul, endure=endure)
+    monkeypatch.setattr(soak, "part", lambda name: parts)
+    monkeypatch.setattr(soak, "_lab", lambda world: nullcontext())
+    result = FIGURES["soak.reports"].measure(SimpleNamespace(quick=True))  # type: ignore[arg-type]
+    assert result.ours == 997 + 1 + 1
+    assert "997 lost, 1 out of order, 1 in conflict; 2 came again" in result.note
+    result = FIGURES["soak.heap"].measure(SimpleNamespace(quick=False))  # type: ignore[arg-type]
+    assert result.ours == 1000
+    assert asked["reports"] == 1_000 and asked["faults"] == 30
+    assert asked["reconnects"] == 1_000 and asked["messages"] == 100_000
 
 
 def test_ids_are_used_once() -> None:
@@ -240,6 +410,13 @@ def test_relay_counts_waits_and_not_writes() -> None:
             server.close()
 
     assert asyncio.run(session()) == (3, 12, 9)
+
+
+def test_round_trips_have_to_be_the_same_each_time() -> None:
+    assert Trips([1, 1], [2, 2]).only() == (1, 2)
+    for trips in (Trips([1, 2], [2, 2]), Trips([1, 1], [2, 3]), Trips()):
+        with pytest.raises(LabError, match="differ from time to time"):
+            trips.only()
 
 
 def test_corpus_is_the_same_everywhere() -> None:

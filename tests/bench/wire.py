@@ -6,10 +6,12 @@ import statistics
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from importlib.metadata import version
+from typing import TypeVar
 
 import slixmpp
 
 from host_tools.lab.errors import LabError
+from host_tools.lab.lab import Lab
 from host_tools.lab.network import Count, FaultyNetwork
 from host_tools.lab.process import Child
 
@@ -25,12 +27,14 @@ DELAY_S = 0.03
 UMQTT_CONNECT = f"{peers.UMQTT} CONNECT"
 SLIXMPP = f"slixmpp {version('slixmpp')}"
 
+_T = TypeVar("_T")
 _Login = Callable[[World, FaultyNetwork], Awaitable[Count]]
 
 
-async def _device(
+async def device(
     world: World, relay: FaultyNetwork, module: str, config: dict[str, object]
-) -> Count:
+) -> str:
+    """Run the program `module` through `relay` to its end, and return what it printed."""
     config["PORT"] = relay.port
     path = [world.core, world.programs, world.program(module, config)]
     if "umqtt" in module:
@@ -47,7 +51,7 @@ async def _device(
             await asyncio.sleep(0.01)
         if child.wait(1.0):
             raise LabError(f"{module} failed: {child.tail()}")
-        return replace(relay.count)
+        return child.output()
     finally:
         child.kill()
 
@@ -62,45 +66,51 @@ def _ours(direct: bool) -> _Login:
             "DIRECT": direct,
             "CA": str(lab.ca_der),
         }
-        return await _device(world, relay, "login", config)
+        await device(world, relay, "login", config)
+        return replace(relay.count)
 
     return login
 
 
+async def slixmpp_login(
+    lab: Lab, relay: FaultyNetwork, direct: bool, look: Callable[[], _T]
+) -> _T:
+    """Log in by slixmpp through `relay`, and return what `look()` sees when its session starts."""
+    context = ssl.create_default_context(cafile=lab.ca_pem)
+    client = slixmpp.ClientXMPP(lab.jid("greenhouse"), ACCOUNTS["greenhouse"], ssl_context=context)
+    client.enable_direct_tls = direct
+    client.enable_starttls = not direct
+    client.enable_plaintext = False
+    seen: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+
+    def started(_: object) -> None:
+        if not seen.done():
+            seen.set_result(look())
+
+    client.add_event_handler("session_start", started)
+    client.connect(relay.host, relay.port)
+    try:
+        return await asyncio.wait_for(seen, LOGIN_LIMIT_S)
+    finally:
+        client.cancel_connection_attempt()
+        client.abort()
+        # slixmpp leaves its sender waiting for ever, which asyncio then complains of.
+        sender = getattr(client, "_run_out_filters", None)
+        if isinstance(sender, asyncio.Future):
+            sender.cancel()
+            await asyncio.wait([sender], timeout=1.0)
+
+
 def _slixmpp(direct: bool) -> _Login:
     async def login(world: World, relay: FaultyNetwork) -> Count:
-        lab = world.lab
-        context = ssl.create_default_context(cafile=lab.ca_pem)
-        client = slixmpp.ClientXMPP(
-            lab.jid("greenhouse"), ACCOUNTS["greenhouse"], ssl_context=context
-        )
-        client.enable_direct_tls = direct
-        client.enable_starttls = not direct
-        client.enable_plaintext = False
-        counted: asyncio.Future[Count] = asyncio.get_running_loop().create_future()
-
-        def started(_: object) -> None:
-            if not counted.done():
-                counted.set_result(replace(relay.count))
-
-        client.add_event_handler("session_start", started)
-        client.connect(lab.server.host, relay.port)
-        try:
-            return await asyncio.wait_for(counted, LOGIN_LIMIT_S)
-        finally:
-            client.cancel_connection_attempt()
-            client.abort()
-            # slixmpp leaves its sender waiting for ever, which asyncio then complains of.
-            sender = getattr(client, "_run_out_filters", None)
-            if isinstance(sender, asyncio.Future):
-                sender.cancel()
-                await asyncio.wait([sender], timeout=1.0)
+        return await slixmpp_login(world.lab, relay, direct, lambda: replace(relay.count))
 
     return login
 
 
 async def _umqtt(world: World, relay: FaultyNetwork) -> Count:
-    return await _device(world, relay, "umqtt_login", mqtt_config(world))
+    await device(world, relay, "umqtt_login", mqtt_config(world))
+    return replace(relay.count)
 
 
 def _counts(world: World, host: str, port: int, login: _Login) -> list[int]:

@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Self
 
 from host_tools.flash import mpy
-from host_tools.lab import micropython, mosquitto, prosody_program
+from host_tools.lab import ejabberd_program, micropython, mosquitto, prosody_program
+from host_tools.lab.ejabberd import Ejabberd
 from host_tools.lab.errors import LabError
 from host_tools.lab.lab import Lab
 from host_tools.lab.micropython import MicroPython
@@ -24,7 +25,6 @@ from . import peers
 from .registry import Skipped
 
 FIRMWARE = mpy.FIRMWARE
-SIMULATED = Path(micropython.__file__).resolve().parent / "simulated"
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 ACCOUNTS = {"owner": "open sesame", "greenhouse": "a long enough password"}
 
@@ -39,6 +39,8 @@ class World:
         self.quick = quick
         #: What one measurement found for more than one figure.
         self.measured: dict[str, list[int]] = {}
+        #: Names of attributes that stand for what was used, but not by way of this object.
+        self.also: set[str] = set()
         self._stack = ExitStack()
         self.folder = Path(tempfile.mkdtemp(prefix="uxmpp-bench-")).resolve()
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
@@ -80,10 +82,21 @@ class World:
         return self.folder / "programs"
 
     @cached_property
-    def simulated(self) -> Path:
-        """The folder of the stand-ins for `machine` and `dht`, which a board has in its ROM."""
-        mpy.compile_tree(SIMULATED, self.folder / "simulated")
-        return self.folder / "simulated"
+    def reliable(self) -> Path:
+        """A folder to import from before `programs`, with the echo as a ReliableClient."""
+        # A switch in the program itself would be measured too
+        text = (PROGRAMS / "echo.py").read_text()
+        plain = "from uxmpp.client import Client\n"
+        assert plain in text
+        folder = self.folder / "reliable"
+        folder.mkdir()
+        source = folder / "echo.py"
+        source.write_text(
+            text.replace(plain, "from uxmpp.reliable import ReliableClient as Client\n")
+        )
+        mpy.compile_file(source, folder / "echo.mpy")
+        source.unlink()
+        return folder
 
     @cached_property
     def umqtt(self) -> Path:
@@ -110,6 +123,11 @@ class World:
         return self._stack.enter_context(Lab(ACCOUNTS))
 
     @cached_property
+    def ejabberd(self) -> Lab:
+        """An ejabberd with the ACCOUNTS."""
+        return self._stack.enter_context(Lab(ACCOUNTS, server=Ejabberd))
+
+    @cached_property
     def mosquitto(self) -> MosquittoServer:
         """A mosquitto, its certificate from the lab's authority."""
         return self._stack.enter_context(MosquittoServer(authority=self.lab.authority))
@@ -126,9 +144,10 @@ class World:
 
     def machine(self) -> dict[str, object]:
         """Describe this machine, and the versions of what this run has used."""
-        used = set(self.__dict__)
+        used = set(self.__dict__) | self.also
         versions: dict[str, Callable[[], str]] = {
             "lab": _prosody_version,
+            "ejabberd": _ejabberd_version,
             "mosquitto": mosquitto.version,
             "umqtt": lambda: f"{peers.SIMPLE.version}, robust {peers.ROBUST.version}",
         }
@@ -161,6 +180,11 @@ class World:
 def _prosody_version() -> str:
     found = prosody_program.find().prefix
     return found.versions["prosody"] if found else "13 or newer, installed"
+
+
+def _ejabberd_version() -> str:
+    found = ejabberd_program.find().prefix
+    return found.versions["ejabberd"] if found else "24.12 or newer, installed"
 
 
 def _cpu() -> str:

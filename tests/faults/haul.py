@@ -5,7 +5,7 @@ import json
 import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from servers.helper import owner_of, until
@@ -26,6 +26,8 @@ TUNE = {
     "silence_s": 1.2,
     "login_timeout_s": 1.5,
 }
+#: More than a login takes on the line, both ways.
+LOGIN_BYTES = 6000
 #: A fault that found no line to befall within so many seconds befalls what there is.
 FAULT_LIMIT_S = 5.0
 #: How many reports may wait: so many fit into the outbox with their headers.
@@ -47,22 +49,26 @@ class Haul:
 def haul(lab, *, reports, faults, seed, runtime="32", heap=BOARD_HEAP, kinds=KINDS, limit_s=900.0):
     """Have a device make `reports` numbered reports while `faults` faults befall it. LabError, or
     an AssertionError with the story, when they do not arrive in time."""
-    schedule = Schedule(seed, faults, kinds, longest_s=0.3, most_bytes=4096)
-    return asyncio.run(_haul(lab, reports, schedule, runtime, heap, limit_s))
+    schedule = [
+        # The one befalls a login, the next one a session
+        replace(fault, after=fault.after + LOGIN_BYTES) if number % 2 else fault
+        for number, fault in enumerate(Schedule(seed, faults, kinds, longest_s=0.3))
+    ]
+    return asyncio.run(_haul(lab, reports, schedule, seed, runtime, heap, limit_s))
 
 
-async def _haul(lab, reports, schedule, runtime, heap, limit_s):
+async def _haul(lab, reports, schedule, seed, runtime, heap, limit_s):
     begin = time.monotonic()
     server = lab.server
     async with (
         owner_of(lab) as owner,
-        FaultyNetwork(server.host, server.c2s_tls_port, seed=schedule.seed) as network,
+        FaultyNetwork(server.host, server.c2s_tls_port, seed=seed) as network,
     ):
         device = Device(
             lab.device_config(
                 "dev", owners=["owner"], host=network.host, port=network.port, direct=True
             ),
-            folder=lab.folder / f"diary-{schedule.seed}",
+            folder=lab.folder / f"diary-{seed}",
             app=PROGRAMS / "diary.py",
             runtime=runtime,
             heap=heap,
@@ -82,31 +88,34 @@ async def _haul(lab, reports, schedule, runtime, heap, limit_s):
             stay = asyncio.create_task(_stay_connected(owner))
             # The reports are made in step with the faults
             pace = asyncio.create_task(_pace(network, schedule, reports, allow))
+            functions = {
+                "stop": server.stop,
+                "kill": server.kill,
+                "restart": server.restart,
+                "forget": server.forget,
+            }
+            play = asyncio.create_task(
+                network.play(schedule, server=functions, limit_s=FAULT_LIMIT_S)
+            )
             try:
-                await network.play(
-                    schedule,
-                    limit_s=FAULT_LIMIT_S,
-                    server={
-                        "stop": server.stop,
-                        "kill": server.kill,
-                        "restart": server.restart,
-                        "forget": server.forget,
-                    },
-                )
+                while not play.done():
+                    device.check()
+                    await asyncio.wait({play}, timeout=1.0)
+                play.result()
                 allow(reports)
                 await until(
                     lambda: len(ledger) >= reports or not device.child.running,
                     lambda: (
-                        f"{reports} reports, only {len(ledger)}; seed {schedule.seed}\n"
+                        f"{reports} reports, only {len(ledger)}; seed {seed}\n"
                         f"{network.story()}\n{device.output()[-4000:]}"
                     ),
                     limit_s - (time.monotonic() - begin),
                 )
                 device.child.wait_for_line("all arrived", 30)
             finally:
-                stay.cancel()
-                pace.cancel()
-                await asyncio.gather(stay, pace, return_exceptions=True)
+                for task in (stay, pace, play):
+                    task.cancel()
+                await asyncio.gather(stay, pace, play, return_exceptions=True)
             output = device.output()
             assert "Traceback" not in output, output[-4000:]
         free = [int(m[1]) for m in re.finditer(r"^free (\d+)", output, re.M)]

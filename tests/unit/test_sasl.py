@@ -105,11 +105,17 @@ def test_keys_stand_in_for_the_password():
         assert again.response == vector[3]
         again.verify(vector[4])
         assert again.keys == keys
+        # What is kept in a file comes back as a list
+        again = start(vector, list(keys), password=None)
+        assert run(again.respond(vector[2])) == 0
+        assert again.response == vector[3]
+        assert again.keys == list(keys)
 
 
 def test_keys_of_another_salt_are_not_used():
     other, vector = VECTORS[0], VECTORS[1]
     client = start(vector)
+    assert client.name == vector[0]
     run(client.respond(vector[2].replace(b"s=W", b"s=X")))
     keys = client.keys
     for wrong in (keys, keys[:1] + start_keys()[1:2] + (4097,) + keys[3:], (other[0],) + keys[1:]):
@@ -129,6 +135,14 @@ def test_no_keys_that_fit_and_no_password():
     # The device may have only the keys of a salt that is gone
     client = start(keys=start_keys(), password=None)
     raises(sasl.SASLError, run, client.respond(VECTORS[1][2].replace(b"s=W", b"s=X")))
+    assert not client.response
+    # Or those of another mechanism, or none
+    client = start(VECTORS[0], start_keys(), password=None)
+    raises(sasl.SASLError, run, client.respond(VECTORS[0][2]))
+    client = start(password=None)
+    raises(sasl.SASLError, run, client.respond(VECTORS[1][2]))
+    for keys in (None, start_keys()):
+        raises(sasl.SASLError, sasl.client, "PLAIN", "user", None, keys)
 
 
 def test_wrong_password_is_not_ours_to_see():
@@ -244,6 +258,7 @@ def test_unknown_attributes_are_ignored_but_signed():
 def test_plain():
     client = sasl.client("PLAIN", "gr\xfcn", "pen cil\u20ac")
     assert client.first == "\0gr\xfcn\0pen cil\u20ac".encode()
+    assert client.name == "PLAIN"
     assert not client.keys
     client.verify(b"")
 

@@ -1,14 +1,13 @@
-# ruff: noqa: PTH123 - MicroPython has no pathlib
-"""A device whose parts are tuned, and that does what it is told. agent.json has `tune`, attributes by
-part; `sensors`, (name, options) of each, which measures what stands in the file NAME.txt. It prints
-"PBKDF2" when it derives keys from its password. do.txt holds words for it, a line each, which it
-removes:
+# ruff: noqa: E402, PTH107, PTH123, UP032 - MicroPython has no pathlib
+"""A device whose parts are tuned, and that does what it is told. agent.json has `tune`, attributes
+by part; `sensors`, (name, options) of each, which measures what stands in the file NAME.txt; and
+`piece`, see fill(). It prints "PBKDF2" when it derives keys from its password. do.txt holds words
+for it, a line each, which it removes:
 
     report N WORD       durable reports "WORD 0" to "WORD N-1"; "safe WORD i" when one is safe
     keep N WORD         the same, without waiting
     say N WORD          reports that are not durable
     now                 print "up SECONDS now TIME cycles WIFI'S"
-    folder              print the sizes of the outbox's files
     hang                have the client never get through its next try
     fill                leave no heap for a session
 """
@@ -106,10 +105,10 @@ def heap():
 
 
 def fill():
-    # Pieces that fit between what is there, until nothing larger than the last of them is left
+    # Until nothing is left that is larger than `piece` bytes
     size = 4096
     gc.collect()
-    while size >= told.get("piece", 256):
+    while size >= told["piece"]:
         try:
             ballast.append(bytearray(size))
         except MemoryError:
@@ -129,7 +128,7 @@ async def report(text):
 
 async def do(word, number=0, text=""):
     for i in range(int(number)):
-        line = "{} {}".format(text, i)
+        line = f"{text} {i}"
         if word == "report":
             running.append(asyncio.create_task(report(line)))
         elif word == "keep":
@@ -143,17 +142,8 @@ async def do(word, number=0, text=""):
         print("done hang")
     elif word == "fill":
         fill()
-    elif word == "folder":
-        print("folder", [os.stat(thing.outbox_path + "/" + n)[6] for n in names()])
     else:
         print("done", word, text)
-
-
-def names():
-    try:
-        return os.listdir(thing.outbox_path)
-    except OSError:
-        return []
 
 
 running = []

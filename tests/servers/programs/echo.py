@@ -1,7 +1,7 @@
 # ruff: noqa: PTH123 - MicroPython has no pathlib
 """The client alone, with nothing of the agent: says what it is told, and `memory` what is free.
-Its device.json has `tune`, attributes of the client, `dns`, those of uxmpp.resolver, and `reliable`,
-whether it is a ReliableClient, too."""
+Its device.json has `tune`, attributes of the client, `dns`, those of uxmpp.resolver, and
+`reliable`, whether it is a ReliableClient, too."""
 
 import asyncio
 import gc

@@ -1,0 +1,12 @@
+# mypy: ignore-errors
+"""As much of `dht` as sensor.py uses: a board has it in ROM. It measures the number of the trial."""
+
+import os
+
+
+class DHT22:
+    def __init__(self, pin):
+        self.measure = self.humidity = int
+
+    def temperature(self):
+        return int(os.getenv("BENCH_TRIAL"))

@@ -1,0 +1,88 @@
+"""What only shows after hours: many faults, many sessions. `python -m tests.bench --soak`."""
+
+from typing import Any
+
+from host_tools.lab.errors import LabError
+from host_tools.lab.lab import Lab
+
+from .registry import Result, figure
+from .suite import part
+from .world import World
+
+# Two faults a second are a third of what was seen
+HAUL_LIMIT_S = 7200.0
+SEED = 1
+#: Sessions after which the heap is to grow no more.
+SETTLED = 100
+MOST_GROWN = 1024
+
+
+def _lab(world: World) -> Lab:
+    # Accounts of its own: the programs of those tests log in by other names
+    world.also |= {"lab", "mp32"}
+    return Lab(part("servers.helper").PASSWORDS)
+
+
+def misplaced(bodies: list[str], reports: int) -> tuple[int, int]:
+    """Return how many of the reports "0" to `reports` - 1 never arrived, and how many of those
+    in `bodies` are unknown or came after a later one."""
+    wanted = {str(n) for n in range(reports)}
+    latest = -1
+    wrong = 0
+    for body in bodies:
+        if body not in wanted or int(body) <= latest:
+            wrong += 1
+        else:
+            latest = int(body)
+    return len(wanted - set(bodies)), wrong
+
+
+@figure(
+    "soak.reports",
+    "durable reports lost, out of order or in conflict, under faults",
+    "",
+    target=0,
+    soak=True,
+)
+def reports(world: World) -> Result:
+    """A device that makes reports, and a network and a server that fail it."""
+    number, faults = (1_000, 30) if world.quick else (100_000, 1_000)
+    with _lab(world) as lab:
+        done: Any = part("faults.haul").haul(
+            lab, reports=number, faults=faults, seed=SEED, limit_s=HAUL_LIMIT_S
+        )
+    ledger = done.ledger
+    lost, wrong = misplaced(ledger.bodies, number)
+    conflicts = len(ledger.conflicts)
+    note = (
+        f"{number:,} reports under {faults:,} faults of network and server (seed {SEED}): {lost} "
+        f"lost, {wrong} out of order, {conflicts} in conflict; {len(ledger.duplicates):,} "
+        f"came again and were dropped by their ids; {done.connections:,} connections, "
+        f"{done.seconds:,.0f} s; 32-bit MicroPython, 160 KB, Prosody"
+    )
+    return Result(lost + wrong + conflicts, note=note)
+
+
+@figure(
+    "soak.heap",
+    "spread of the free heap, from the 100th session to the last",
+    "B",
+    target=MOST_GROWN,
+    soak=True,
+)
+def heap(world: World) -> Result:
+    """A device that reconnects and chats, and its free heap after each session."""
+    reconnects, messages = (60, 2_000) if world.quick else (1_000, 100_000)
+    with _lab(world) as lab:
+        done: Any = part("faults.endurance").endure(lab, reconnects=reconnects, messages=messages)
+    settled = SETTLED // 2 if world.quick else SETTLED
+    if len(done.free) <= settled:
+        raise LabError(f"only {len(done.free)} sessions of {reconnects}")
+    free = done.free[settled - 1 :]
+    note = (
+        f"gc.mem_free() after a collection in each of {len(done.free):,} sessions: {free[0]:,} B "
+        f"in session {len(done.free) - len(free) + 1}, {free[-1]:,} B in the last, {min(free):,} "
+        f"to {max(free):,} B from the one to the other; {done.messages:,} messages, "
+        f"{done.seconds:,.0f} s; 32-bit MicroPython, 160 KB, Prosody"
+    )
+    return Result(max(free) - min(free), note=note)
