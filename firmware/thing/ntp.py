@@ -43,7 +43,7 @@ async def ask(server=SERVER, nameserver=None):
                 now = int.from_bytes(data[40:44], "big") + _ERA
                 if not data[40] & 128:
                     now += 1 << 32
-                if 0 < data[1] < 16 and data[0] < 192 and any(data[40:44]) and now >= EARLIEST:
+                if 0 < data[1] < 16 and data[0] < 192 and any(data[40:48]) and now >= EARLIEST:
                     return now
                 e = "the server does not know the time"
     except (OSError, ValueError) as x:

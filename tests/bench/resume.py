@@ -257,9 +257,9 @@ def _since(network: FaultyNetwork) -> int:
 
 def _all_times(world: World, missing: list[str]) -> dict[str, list[int]]:
     if "resume times" not in world.measured:
-        world.measured["resume times"] = []
         for who, took in asyncio.run(_times(world, missing)).items():
             world.measured[f"resume times {who}"] = took
+        world.measured["resume times"] = []
     prefix = "resume times "
     return {k.removeprefix(prefix): v for k, v in world.measured.items() if k.startswith(prefix)}
 

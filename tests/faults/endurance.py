@@ -87,4 +87,3 @@ async def _endure(lab, reconnects, messages, runtime, heap):
             output = device.output()
         assert "Traceback" not in output, output[-4000:]
         return Endurance(free, count, time.monotonic() - begin, output)
-

@@ -263,8 +263,10 @@ def test_no_memory_for_a_session(shared):
                 await owner.until(lambda: len(ledger) >= 6, "reports")
                 assert ledger.bodies == texts("hungry", 6)
                 assert device.boots == 2
-                last = tries(device, device.jid)[-3:]
-                assert all(why.startswith("memory allocation failed") for why, _ in last), last
+                # What else there is no memory for may fail in another way in between
+                found = [why for why, _ in tries(device, device.jid)]
+                starved = [why for why in found if why.startswith("memory allocation failed")]
+                assert len(starved) >= 3, found
 
     asyncio.run(main())
 
