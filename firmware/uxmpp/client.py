@@ -128,12 +128,10 @@ class Client:
         tasks = ()
         try:
             stream = await asyncio.wait_for(self._login(connection, direct), self.login_timeout_s)
-            self.online = True
             # When a part fails for want of memory there must be room to say so
             self._why = self._cut = asyncio.Event()
             parts = (self._read(stream), self._write(stream), self._watch())
             tasks = [asyncio.create_task(self._part(p)) for p in parts]
-            self._greet()
             await self._cut.wait()
             raise self._why
         finally:
@@ -143,25 +141,20 @@ class Client:
             if self.online:
                 self.online = False
                 self.cuts += 1
-                self._lost()
                 self._moved.set()
 
     async def _login(self, connection, direct):
-        # A stream with a session
+        # A stream with a session; what belonged to the last one has ended
         stream = Stream(connection, self.account)
         self._keys = await stream.login(self._tls, direct, self._password, self._plain, self._keys)
         self.jid = stream.jid
-        return stream
-
-    def _greet(self):
-        self.log(self.jid + ": online")
-        self._spawn(self.on_online)
-
-    def _lost(self):
-        # What belongs to a session ends with it
+        self.online = True
         self._queue.clear()
         for entry in self.iqs.values():
             entry[1].set()
+        self.log(self.jid + ": online")
+        self._spawn(self.on_online)
+        return stream
 
     async def _part(self, coro):
         # The session ends with the first of its parts that ends

@@ -52,27 +52,23 @@ class Fast:
 
     def __init__(self, state):
         self.state = state
-        self.begin()
+        #: The data of each kind of channel binding that there is.
+        self.bindings = {"NONE": b""}
         #: The last login came to nothing: the next one waits for what the server offers.
         self.careful = False
         self._asked = None
 
-    def begin(self):
-        """A new connection."""
-        self.seen = False
-        #: The data of each kind of channel binding that there is.
-        self.bindings = {"NONE": b""}
-
     def certificate(self, der):
-        """Take the server's certificate: for tls-server-end-point (RFC 5929 section 4.1)."""
-        self.seen = True
+        """Take the server's certificate, or b"" as long as it is not known: for
+        tls-server-end-point (RFC 5929 section 4.1)."""
+        self.bindings = {"NONE": b""}
         if _SHA256[0] in der or _SHA256[1] in der:
             self.bindings["ENDP"] = hashlib.sha256(der).digest()
 
     def waits(self):
-        """Whether the login could begin, if the server's certificate were known."""
+        """Whether the login can begin as soon as the server's certificate is known."""
         token = self.state.get("token")
-        return token and token[0].endswith("ENDP") and not self.seen and self._may_begin()
+        return token and token[0].endswith("ENDP") and self._may_begin()
 
     def _may_begin(self):
         return not self.careful and self.state.get("pipeline")

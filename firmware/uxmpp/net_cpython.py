@@ -19,9 +19,6 @@ class Context:
         else:
             self.ctx.load_verify_locations(cadata=ca)
 
-    def on_leaf(self, der):
-        """As net.Context.on_leaf()."""
-
 
 async def address(host, nameserver):
     """As net.address(); open_connection() looks names up itself, IPv6 and hosts file included,
@@ -54,7 +51,7 @@ class Connection(net.Connection):
         der = transport.get_extra_info("ssl_object").getpeercert(True)
         if tls.pin and net.sha256(der) != tls.pin:
             raise OSError("TLS: the certificate is not the pinned one")
-        tls.on_leaf(der)
+        tls.der = der
         self.secure = True
 
     def check(self):

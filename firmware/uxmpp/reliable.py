@@ -32,10 +32,9 @@ class ReliableStream(Stream):
         one)."""
         fast, sm = self._fast, self._sm
         sm.on = False
-        fast.begin()
-        tls.on_leaf = fast.certificate
+        tls.der = b""
         await self.secure(tls, direct)
-        while fast.waits():
+        while fast.waits() and not tls.der:
             # MicroPython would begin the handshake with the first write. The server has nothing
             # to say yet.
             try:
@@ -43,6 +42,7 @@ class ReliableStream(Stream):
             except (OSError, ValueError) as e:
                 raise self.connection._error(e)
             await asyncio.sleep(0.002)
+        fast.certificate(tls.der)
         user = split(self.jid)[0]
         mechanism = fast.mechanism(user)
         fast.careful = True
@@ -53,20 +53,22 @@ class ReliableStream(Stream):
             inline.add("sm", sm.xmlns)
             self._names = names(inline)
             more = (self.ask(mechanism.name, b64(mechanism.first).decode(), inline),)
-        offered, inline = await self.offers(*more)
+        offered, inline = await self.features(*more)
         self._names = names(inline)
+        fast.certificate(tls.der)
+        tls.der = None
         el = await self.read() if more else None
         while True:
             if not el:
                 mechanism = fast.mechanism(user, self._names)
                 if not mechanism:
                     mechanism = await self.choose(offered, password, plain, keys)
-                el = await self.authenticate(mechanism, inline)
+                el = await self.auth(mechanism, inline)
             if el.name != "failure" or not fast.refused(mechanism):
                 break
             el = None
         try:
-            resumed = await self.begin(el, mechanism, sm)
+            resumed = await self.bound(el, mechanism, sm)
         except ValueError:  # a wrong proof, or none
             fast.refused(mechanism)
             raise
@@ -148,7 +150,7 @@ class ReliableClient(Client):
         kept = dict(state)
         stream = ReliableStream(connection, self.account, self._fast, self._sm)
         try:
-            keys, self._resumed = await stream.login(
+            keys, resumed = await stream.login(
                 self._tls, direct, self._password, self._plain, state.get("keys") or self.keys
             )
             if keys:
@@ -161,32 +163,24 @@ class ReliableClient(Client):
         finally:
             if state != kept:
                 self.on_state()
-        if not self._resumed:
-            self.jid = stream.jid
-            self.sessions += 1
-            self._end()
-        return stream
-
-    def _greet(self):
+        self.online = True
         self.failures = 0
-        if self._resumed:
+        if resumed:
             self.log(self.jid + ": resumed")
         else:
-            super()._greet()
+            self.jid = stream.jid
+            self.sessions += 1
+            # Of what belonged to the last session messages go on, but for those that somebody
+            # keeps watch over
+            self._queue = [
+                el for el in self._queue if el.name == "message" and not hasattr(el, "acked")
+            ]
+            for entry in self.iqs.values():
+                entry[1].set()
+            self.log(self.jid + ": online")
+            self._spawn(self.on_online)
         self.on_line()
-
-    def _lost(self):
-        if not self._sm.id:
-            self._end()
-
-    def _end(self):
-        # Of what belonged to the session messages go on in the next one, but for those that
-        # somebody keeps watch over
-        self._queue = [
-            el for el in self._queue if el.name == "message" and not hasattr(el, "acked")
-        ]
-        for entry in self.iqs.values():
-            entry[1].set()
+        return stream
 
     def _route(self, el):
         sm = self._sm

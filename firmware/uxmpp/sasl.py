@@ -46,18 +46,18 @@ def _xor(a, b):
     return bytes([x ^ y for x, y in zip(a, b)])
 
 
-def _pads(new, key):
+def _pads(hash, key):
     # What HMAC hashes first, inside and outside
     if len(key) > 64:
-        key = new(key).digest()
+        key = hash(key).digest()
     key += bytes(64 - len(key))
     return _xor(key, b"6" * 64), _xor(key, b"\\" * 64)
 
 
-def hmac(new, key, text):
+def hmac(hash, key, text):
     """HMAC (RFC 2104) of bytes, by a hash of 64-byte blocks such as hashlib.sha256."""
-    inner, outer = _pads(new, key)
-    return new(outer + new(inner + text).digest()).digest()
+    inner, outer = _pads(hash, key)
+    return hash(outer + hash(inner + text).digest()).digest()
 
 
 class Plain:

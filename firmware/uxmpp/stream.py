@@ -61,18 +61,21 @@ class Stream:
             raise StreamError("stream error: " + _said(el))
         return el
 
-    async def write(self, *parts):
+    async def write(self, *elements):
         """Send Elements or bytes, in one write."""
         await self.connection.write(
-            b"".join([p if isinstance(p, bytes) else p.to_bytes("jabber:client") for p in parts])
+            b"".join(
+                [p if isinstance(p, bytes) else p.to_bytes("jabber:client") for p in elements]
+            )
         )
 
     async def expect(self, name, xmlns):
         """The next element, which must be that one."""
         return _check(await self.read(), name, xmlns)
 
-    async def open(self, *more):
-        """Begin a new stream; its features. `more`: sent in the same write as the header."""
+    async def open(self, *elements):
+        """Begin a new stream; its features. `elements`: sent in the same write as
+        the header."""
         self._parser = Parser()
         self._parser.max_cache = 0  # what a login says comes once
         self._read = []
@@ -83,7 +86,7 @@ class Stream:
             "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='{}' "
             "version='1.0' to='{}'{}>"
         ).format(_STREAM, split(self.jid)[1], me)
-        await self.write(header.encode(), *more)
+        await self.write(header.encode(), *elements)
         await self.expect("stream", _STREAM)
         return await self.expect("features", _STREAM)
 
@@ -92,9 +95,9 @@ class Stream:
         from the first byte; `plain`: the mechanism PLAIN is allowed; `keys`: what the last login
         returned, to be spared the work on the password. Raises AuthError too."""
         await self.secure(tls, direct)
-        offered, inline = await self.offers()
+        offered, inline = await self.features()
         mechanism = await self.choose(offered, password, plain, keys)
-        await self.begin(await self.authenticate(mechanism, inline), mechanism)
+        await self.bound(await self.auth(mechanism, inline), mechanism)
         return mechanism.keys
 
     # The parts of a login, for those who put them together otherwise
@@ -111,11 +114,11 @@ class Stream:
                 raise StreamError("plaintext after <proceed/>")
         await self.connection.start_tls(tls, split(self.jid)[1])
 
-    async def offers(self, *more):
+    async def features(self, *elements):
         """The names of the mechanisms, and what SASL2 can do in the same round trip; None where
-        there is only SASL. `more`: sent in the same write as the header."""
+        there is only SASL. `elements`: as for open()."""
         # The features themselves are large, and gone before the next module is loaded
-        features = await self.open(*more)
+        features = await self.open(*elements)
         offer = features.find("authentication", _SASL2)
         inline = offer and (offer.find("inline") or offer)
         offer = offer or features.find("mechanisms", _SASL) or features
@@ -140,7 +143,7 @@ class Stream:
             ask.add("bind", _BIND2).add("tag", None, None, "uxmpp")
         return ask
 
-    async def authenticate(self, mechanism, inline):
+    async def auth(self, mechanism, inline):
         """Go through SASL; what ends it."""
         from .sasl import b64
 
@@ -158,7 +161,7 @@ class Stream:
                 await asyncio.sleep(0)
             ask = Element("response", el.xmlns, None, [b64(mechanism.response).decode()])
 
-    async def begin(self, el, mechanism, sm=None):
+    async def bound(self, el, mechanism, sm=None):
         """From what ended SASL to a session; True if it is an earlier one, by `sm`."""
         if el.name == "failure":
             raise AuthError("login refused: " + _said(el))
@@ -170,7 +173,7 @@ class Stream:
         if el.find("bound", _BIND2):
             self.jid = el.find("authorization-identifier").text
         elif not resumed:
-            from .classic import bind
+            from .bind import bind
 
             resumed = await bind(self, el.xmlns == _SASL2, sm)
         self._parser.max_cache = Parser.max_cache

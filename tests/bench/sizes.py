@@ -20,7 +20,7 @@ ROWS = {
     # Where the configuration names no host, or no address
     "size.resolver": tuple(f"uxmpp/{m}" for m in ("dns", "resolver")),
     # By a server without Bind 2, and by the first question
-    "size.later": tuple(f"uxmpp/{m}" for m in ("classic", "iq")),
+    "size.later": tuple(f"uxmpp/{m}" for m in ("bind", "iq")),
     "size.xep": tuple(
         f"uxmpp/xep/{m}" for m in ("__init__", "disco", "ping", "time", "version")
     ),
@@ -98,7 +98,7 @@ def resolver(world: World) -> Result:
 @figure("size.later", ".mpy -O2 of what is loaded when it is needed", "B", exact=True)
 def later(world: World) -> Result:
     """Each by itself, and seldom."""
-    said = "classic with the first server without Bind 2, iq with the first question"
+    said = "bind with the first server without Bind 2, iq with the first question"
     return _result(world.core, "size.later", said)
 
 
