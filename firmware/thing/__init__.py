@@ -126,6 +126,7 @@ class Thing:
             for task in self._tasks:
                 task.cancel()
             self._tasks = []
+            self._flush()
 
     def _keeps(self):
         # Whether there are durable reports to be made, or left from before
@@ -169,10 +170,15 @@ class Thing:
             from machine import reset
         except ImportError:
             return
-        self.client.log("restart: " + why)
+        try:
+            self.client.log("restart: " + why)
+            self._flush()
+        finally:  # whatever there is no memory for
+            reset()
+
+    def _flush(self):
         if self._delivery:
             self._delivery.outbox.flush()
-        reset()
 
     def beats(self):
         """Numbers that grow as long as the parts of the device get on."""
@@ -233,7 +239,7 @@ class Thing:
         self.client.on_line()
         await self.access.settle()
         self._status = None
-        await self._announce()
+        await self.announce()
 
     async def _ask_time(self):
         # The server's own, where no certificate needed it before
@@ -244,7 +250,8 @@ class Thing:
         except (StanzaError, ValueError, OSError):  # then nobody tells
             pass
 
-    async def _announce(self):
+    async def announce(self):
+        """Bring the presence up to date. Raises OSError without a session."""
         sensors = self.registry.kind(Sensor)
         status = sensors[0].name + ": " + sensors[0].state() if sensors else "online"
         if status != self._status:
@@ -261,7 +268,7 @@ class Thing:
             for owner in self.access.owners:
                 await self.say(owner, text)
         if self.client.online:
-            await self._announce()
+            await self.announce()
 
 
 async def _call(f, *args):

@@ -29,7 +29,8 @@ class Delivery:
         self._client = client = thing.client
         self.outbox = outbox
         self._wake = outbox.filled  # all that the loop waits for
-        self._out = []  # of each that is on its way: [id, who has not confirmed it, uptime, lost]
+        # Of each that is on its way: [id, who has not confirmed it, uptime, lost]
+        self._out = []
         self._notice = None  # what tells of lost reports
         self._noticed = False
         client.on_line = self._wake.set
@@ -53,6 +54,7 @@ class Delivery:
                 self._noticed = False
                 item = None
             try:
+                self._settle()
                 # What was made before the time was known is stamped when it is
                 timed = clock.now() is not None or self._thing.timed == session
                 if client.online and timed and not item and len(self._out) < self.max_out:
@@ -67,14 +69,16 @@ class Delivery:
             except OSError:  # when there is a line again, or another session
                 continue
             except MemoryError:
-                self._thing.fault("delivery", "no memory")
                 await asyncio.sleep(1)
                 continue
             wake.clear()
-            if client.acks() or not self._out:
-                await wake.wait()
+            if self._patient():
+                try:
+                    await asyncio.wait_for(wake.wait(), self.receipt_s / 10)
+                except asyncio.TimeoutError:
+                    pass
             else:
-                await self._patience()
+                await wake.wait()
 
     def _next(self):
         outbox = self.outbox
@@ -98,44 +102,48 @@ class Delivery:
         now = clock.now()
         if when is not None and now is not None and now - when > self.late_s:
             message.add("delay", "urn:xmpp:delay", {"from": client.account, "stamp": stamp(when)})
+        entry = [id, [client], clock.uptime_s(), lost]
         acked = None
         if not client.acks():
             message.add("request", _RECEIPTS)
+            entry[1] = list(self._thing.access.owners)
         elif last:
-            acked = self._arrived
-        await client.send(message, acked)
+            acked = lambda: self._arrived(entry)  # noqa: E731 - it is two words longer
         if last:
-            self._out.append([id, list(self._thing.access.owners), clock.uptime_s(), lost])
+            self._out.append(entry)
+        try:
+            await client.send(message, acked)
+        except Exception:
+            if last:
+                self._out.remove(entry)
+            raise
 
-    def _arrived(self):
-        # The oldest that was on its way
-        lost = self._out.pop(0)[3]
-        if lost:
-            self.outbox.told(lost)
-            self._notice = None
-            self._noticed = False
-        else:
-            self.outbox.done()
+    def _arrived(self, entry):
+        # There need not be memory for this
+        entry[1] = ()
         self._wake.set()
 
-    def _receipt(self, stanza, payload):
-        person = bare(stanza.get("from"))
-        for out in self._out:
-            if out[0] == payload.get("id") and person in out[1] and payload.name == "received":
-                out[1].remove(person)
-        if not self._client.acks():
-            self._settle()
+    def _patient(self):
+        # Whether some may never be confirmed, although they are there
+        return self._out and self._client.online and not self._client.acks()
 
     def _settle(self):
         # They leave in order
         out = self._out
         now = self._thing.clock.uptime_s()
-        while out and (not out[0][1] or now - out[0][2] > self.receipt_s):
-            self._arrived()
+        while out and (not out[0][1] or self._patient() and now - out[0][2] > self.receipt_s):
+            lost = out[0][3]
+            if lost:
+                self.outbox.told(lost)
+                self._notice = None
+                self._noticed = False
+            else:
+                self.outbox.done()
+            out.pop(0)
 
-    async def _patience(self):
-        try:
-            await asyncio.wait_for(self._wake.wait(), self.receipt_s / 10)
-        except asyncio.TimeoutError:
-            pass
-        self._settle()
+    def _receipt(self, stanza, payload):
+        person = bare(stanza.get("from"))
+        for entry in self._out:
+            if entry[0] == payload.get("id") and person in entry[1] and payload.name == "received":
+                entry[1].remove(person)
+                self._wake.set()

@@ -175,8 +175,7 @@ class Outbox:
                 kind, stamp, ident, text, at = record
                 # What a failed write left behind was written again
                 if kind < 3 and (ident[:6] != self._seen[:6] or ident > self._seen):
-                    self._seen = ident
-                    self._next = pos = at
+                    pos = at
                     break
             else:  # damaged since
                 self._next = self._end
@@ -185,11 +184,8 @@ class Outbox:
             if self._ram >= len(self._pending):
                 return None
             text = self._pending[self._ram]
-            self._ram += 1
             _, _, _, kind, stamp, ident = struct.unpack(_RECORD, text[:_SIZE])
             text = text[_SIZE:]
-        out.append(pos)
-        out.append(ident)
         if kind > 1:
             clock = self._clock
             now = clock and clock.now()
@@ -197,7 +193,15 @@ class Outbox:
                 stamp += now - clock.uptime_s()
             else:
                 stamp = None
-        return hexlify(ident).decode(), text.decode(), stamp
+        found = hexlify(ident).decode(), text.decode(), stamp
+        # From here on nothing needs memory: what is counted as handed out is handed out
+        out += (pos, ident)
+        if pos is None:
+            self._ram += 1
+        else:
+            self._seen = ident
+            self._next = pos
+        return found
 
     def done(self):
         """The oldest text that is handed out has arrived."""

@@ -14,6 +14,8 @@ class Reports:
 
     #: Seconds between two looks at what is due.
     tick_s = 0.2
+    #: The most characters of a durable report.
+    max_kept = 250
 
     def __init__(self, thing):
         self._thing = thing
@@ -34,14 +36,18 @@ class Reports:
                     line = sensor.name + ": " + sensor.state()
                     news = (self._read_at[sensor.name], sensor.value)
                     if sensor.durable:
-                        thing.outbox().keep(line)
+                        thing.outbox().keep(line[: self.max_kept])
                         self._told[sensor.name] = news
+                        told[sensor.name] = news
                     else:
                         told[sensor.name] = news
                         lines.append(line)
-            if lines:
+            if told:
                 try:
-                    await thing.report("\n".join(lines))
+                    if lines:
+                        await thing.report("\n".join(lines))
+                    elif thing.client.online:
+                        await thing.announce()
                     self._told.update(told)
                 except OSError:  # offline again; it stays due
                     pass

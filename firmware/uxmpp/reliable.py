@@ -12,10 +12,10 @@ import gc
 from .client import Client
 from .fast import Fast, names
 from .jid import split
-from .sasl import b64
+from .sasl import SASLError, b64
 from .sm import Acks
 from .stream import AuthError, Stream
-from .xml import Element
+from .xml import Element, XMLError
 
 
 class ReliableStream(Stream):
@@ -69,6 +69,8 @@ class ReliableStream(Stream):
             el = None
         try:
             resumed = await self.bound(el, mechanism, sm)
+        except XMLError:
+            raise
         except ValueError:  # a wrong proof, or none
             fast.refused(mechanism)
             raise
@@ -155,7 +157,7 @@ class ReliableClient(Client):
             )
             if keys:
                 state["keys"] = keys
-        except (AuthError, ValueError):
+        except (AuthError, SASLError):
             # The keys may be those of an older password, or of another salt
             if self.keys or self._password:
                 state.pop("keys", None)

@@ -89,7 +89,7 @@ def check(outcome, pattern):
         ("[]", "is not an object"),
         ("null", "is not an object"),
         ('"dev@lab.example"', "is not an object"),
-        ("{}", "jid: is missing"),
+        ("{}", "(jid|owners): is missing"),
     ],
     ids=[
         "missing",
@@ -139,10 +139,13 @@ def test_nearly_right_type(board, key, value):
 @pytest.mark.parametrize(
     ("changes", "pattern"),
     [
-        ({"pasword": "x"}, "pasword: no such setting; there are ca, direct, .*, viewers$"),
+        (
+            {"pasword": "x"},
+            "pasword: no such setting; there are ca, direct, .*, viewers, watchdog, wifi$",
+        ),
         ({"jid": None}, "jid: is missing"),
-        ({"password": None}, "password: is missing"),
-        ({"password": ""}, "password: is missing"),
+        ({"password": None}, "password or keys: one is needed, to log in by"),
+        ({"password": ""}, "password or keys: one is needed, to log in by"),
         ({"owners": []}, "owners: is missing"),
         # The device's own address
         ({"jid": "lab.example"}, "jid: must be name@domain, without a resource"),
