@@ -86,6 +86,37 @@ def test_made_while_offline(shared, runtime):
 
 
 @both
+def test_outage_is_no_receipt(shared, runtime):
+    """What was on its way when the line died has not arrived because nobody said so for long."""
+    tune = {
+        "delivery": {"receipt_s": 0.3},
+        "client": {"silence_s": 60},
+        "outbox": {"batch_s": 0.1},
+    }
+
+    async def main():
+        async with behind(shared) as network, owner_of(shared) as owner:
+            with Agent(shared, runtime, tune, **through(network)) as device:
+                await device.online()
+                network.hold()
+                device.do("report 6 flying")
+                await device.lines("^safe flying", 6)
+                network.refuse()
+                network.reset()
+                gone = time.time()
+                await until(lambda: time.time() > gone + 2.5, "outage")
+                device.kill()
+                network.release()
+                network.heal()
+                device.start()
+                ledger = await told(owner, device, 6)
+                assert ledger.bodies == texts("flying", 6)
+                await emptied(device)
+
+    asyncio.run(main())
+
+
+@both
 def test_durable_sensor(shared, runtime):
     """It is read while the device is offline, too; other sensors are not."""
     sensors = {
