@@ -13,7 +13,8 @@ from servers.helper import owner_of, until
 from host_tools.lab.device import BOARD_HEAP, Device
 from host_tools.lab.errors import LabError
 from host_tools.lab.ledger import Ledger
-from host_tools.lab.network import NETWORK_KINDS, SERVER_KINDS, FaultyNetwork, Schedule
+from host_tools.lab.network import FaultyNetwork
+from host_tools.lab.schedule import NETWORK_KINDS, SERVER_KINDS, Schedule
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 

@@ -8,15 +8,8 @@ import pytest
 
 from host_tools.lab import network as lab_network
 from host_tools.lab.errors import LabError, LabTimeout
-from host_tools.lab.network import (
-    ALL_KINDS,
-    LINGER_S,
-    NETWORK_KINDS,
-    PORTAL,
-    Fault,
-    FaultyNetwork,
-    Schedule,
-)
+from host_tools.lab.network import LINGER_S, PORTAL, FaultyNetwork
+from host_tools.lab.schedule import ALL_KINDS, NETWORK_KINDS, Fault, Schedule
 
 LIMIT_S = 10.0
 #: Nothing comes within this, where nothing is to come.
