@@ -102,6 +102,8 @@ RUBBISH = [
     b'{"version": 1, "account": "dev@lab.example", "state": {"keys": {"hex": 7}}}',
     b'{"version": 1, "account": "dev@lab.example", "state": {"keys": {}}}',
     b'{"version": 1, "account": "dev@lab.example", "state": {"keys": [{"hex": "0"}]}}',
+    b'{"version": 1, "account": "dev@lab.example", "state": {"token": 5}}',
+    b'{"version": 1, "account": "dev@lab.example", "state": {"token": ["HT-SHA-256-NONE"]}}',
 ]
 
 

@@ -422,6 +422,30 @@ def test_rewind():
         asyncio.run(main())
 
 
+def test_no_memory_to_hand_out():
+    """What could not be handed out is handed out the next time."""
+    with Folder() as folder:
+        box = fill(folder, "a", "b")
+        box.flush()
+        box.keep("c")
+        whole = outbox.hexlify
+
+        def fails(data):
+            raise MemoryError
+
+        found = []
+        for _ in range(3):
+            outbox.hexlify = fails
+            try:
+                raises(MemoryError, box.next)
+            finally:
+                outbox.hexlify = whole
+            found.append(box.next()[1])
+            box.done()
+        assert found == ["a", "b", "c"]
+        assert box.next() is None
+
+
 def test_so_many_are_handed_out():
     async def main():
         box = folder.box(max_out=3)
