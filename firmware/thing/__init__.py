@@ -26,6 +26,8 @@ class Thing:
     #: MicroPython collects garbage after so many bytes. Left to itself it waits until the heap is
     #: full, and by then cut into pieces too small for a large message.
     gc_threshold = 4096
+    #: Seconds until what failed at the beginning of a session is tried again.
+    again_s = 5
 
     def __init__(self, path="device.json"):
         folder = path[: path.rfind("/") + 1]
@@ -63,6 +65,7 @@ class Thing:
         self.reports = Reports(self)
         #: How often a declared function failed.
         self.faults = 0
+        #: The last session in which the time was known, or asked for in vain.
         self.timed = None
         self._status = None
         self._delivery = None
@@ -121,7 +124,7 @@ class Thing:
         elif self._keeps():
             self.outbox()
         try:
-            await self.client.run()
+            await self._part(self.client.run)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -160,7 +163,7 @@ class Thing:
             except Exception as e:
                 try:
                     self.fault("device", e)
-                except MemoryError:  # for the line
+                except Exception:  # no memory, or no room for the line
                     pass
                 await asyncio.sleep(1)
 
@@ -186,12 +189,17 @@ class Thing:
 
     def _keep(self):
         client = self.client
-        save_state(self.state_path, client.account, client.state, client.log)
+        try:
+            save_state(self.state_path, client.account, client.state, client.log)
+        except MemoryError:  # the session is worth more
+            pass
 
     async def set_clock(self):
-        """Ask an NTP server for the time, where nobody knows it and the server's certificate is
-        good for some time only. Raises OSError."""
-        if self.clock.now() is None and not self.config.get("pin"):
+        """Ask an NTP server for the time, where nobody knows it, or it may be wrong, and the
+        server's certificate is good for some time only. Raises OSError."""
+        # Whoever told it may have lied, and some clocks survive a restart
+        wrong = "validity" in str(self.client.error)
+        if (wrong or self.clock.now() is None) and not self.config.get("pin"):
             from .ntp import SERVER, ask
 
             server = self.config.get("ntp") or SERVER
@@ -232,14 +240,21 @@ class Thing:
         return await _call(command.do, *command.arguments(words))
 
     async def _online(self):
-        if self.clock.now() is None:
-            await self._ask_time()
-        #: The session in which the time is known, or was asked for in vain.
-        self.timed = self.client.sessions
-        self.client.on_line()
-        await self.access.settle()
-        self._status = None
-        await self.announce()
+        # A session that is resumed is not begun again: this has to be done all the same
+        client = self.client
+        session = client.sessions
+        while session == client.sessions:
+            try:
+                if self.timed != session and self.clock.now() is None:
+                    await self._ask_time()
+                self.timed = session
+                client.on_line()
+                await self.access.settle()
+                self._status = None
+                await self.announce()
+                return
+            except (OSError, MemoryError):
+                await asyncio.sleep(self.again_s)
 
     async def _ask_time(self):
         # The server's own, where no certificate needed it before
@@ -255,20 +270,23 @@ class Thing:
         sensors = self.registry.kind(Sensor)
         status = sensors[0].name + ": " + sensors[0].state() if sensors else "online"
         if status != self._status:
-            self._status = status
             await self.access.announce(status)
+            self._status = status
 
     async def report(self, text, durable=False):
         """Tell the owners, by message and by presence. Raises OSError without a session. With
         `durable` it returns when the report is safe, in flash or with the server; it will arrive
         whatever happens. Raises ValueError for a text of more than the outbox's `max_text`."""
-        if durable:
-            await self.outbox().put(text)
-        else:
+        if not durable:
             for owner in self.access.owners:
                 await self.say(owner, text)
-        if self.client.online:
             await self.announce()
+            return
+        await self.outbox().put(text)
+        try:
+            await self.announce()
+        except OSError:  # the report is safe
+            pass
 
 
 async def _call(f, *args):

@@ -1,8 +1,6 @@
 """From the outbox to the owners: each report once, in order, and gone when it has arrived."""
 
 import asyncio
-import os
-from binascii import hexlify
 
 from uxmpp.jid import bare
 from uxmpp.xml import Element
@@ -23,6 +21,8 @@ class Delivery:
     #: Seconds after which a report without a receipt has arrived all the same, if the session it
     #: was sent in is still alive: some clients send none.
     receipt_s = 300
+    #: Seconds until it tries again, where memory or flash fail.
+    again_s = 1
 
     def __init__(self, thing, outbox):
         self._thing = thing
@@ -31,6 +31,8 @@ class Delivery:
         self._wake = outbox.filled  # all that the loop waits for
         # Of each that is on its way: [id, who has not confirmed it, uptime, lost]
         self._out = []
+        self._session = self._item = None
+        self._people = []  # who has yet to be sent _item
         self._notice = None  # what tells of lost reports
         self._noticed = False
         client.on_line = self._wake.set
@@ -42,34 +44,32 @@ class Delivery:
         outbox = self.outbox
         wake = self._wake
         clock = self._thing.clock
-        session = None
-        item = None
-        people = []
         while True:
-            if session != client.sessions:
+            if self._session != client.sessions:
                 # What was on its way in another session is sent again
-                session = client.sessions
+                self._settle()
+                self._session = client.sessions
                 outbox.rewind()
                 self._out = []
                 self._noticed = False
-                item = None
+                self._item = None
             try:
-                self._settle()
+                self._settle(self._patient())
                 # What was made before the time was known is stamped when it is
-                timed = clock.now() is not None or self._thing.timed == session
-                if client.online and timed and not item and len(self._out) < self.max_out:
-                    item = self._next()
-                    people = list(self._thing.access.owners) if item else people
-                if client.online and item:
-                    await self._send(people[0], item, len(people) == 1)
-                    people.pop(0)
-                    if not people:
-                        item = None
+                timed = clock.now() is not None or self._thing.timed == self._session
+                if client.online and timed and not self._item and len(self._out) < self.max_out:
+                    self._people = list(self._thing.access.owners)
+                    self._item = self._next()
+                if client.online and self._item:
+                    await self._send(self._people[0], self._item, len(self._people) == 1)
+                    self._people.pop(0)
+                    if not self._people:
+                        self._item = None
                     continue
-            except OSError:  # when there is a line again, or another session
-                continue
-            except MemoryError:
-                await asyncio.sleep(1)
+            except (OSError, MemoryError):
+                # No session, flash that cannot be read, no memory
+                if client.online:
+                    await asyncio.sleep(self.again_s)
                 continue
             wake.clear()
             if self._patient():
@@ -85,9 +85,8 @@ class Delivery:
         if outbox.lost and not self._noticed:
             # In the place of those that are missing
             if not self._notice:
-                id = "lost-" + hexlify(os.urandom(6)).decode()
-                text = "{} reports were lost: there was no room for them".format(outbox.lost)
-                self._notice = (id, text, None, outbox.lost)
+                text = "up to {} reports were lost: there was no room for them"
+                self._notice = (outbox.lost_id(), text.format(outbox.lost), None, outbox.lost)
             self._noticed = True
             return self._notice
         item = outbox.next()
@@ -109,6 +108,9 @@ class Delivery:
             entry[1] = list(self._thing.access.owners)
         elif last:
             acked = lambda: self._arrived(entry)  # noqa: E731 - it is two words longer
+        else:
+            # Not to be sent again by others either
+            acked = self._wake.set
         if last:
             self._out.append(entry)
         try:
@@ -127,11 +129,11 @@ class Delivery:
         # Whether some may never be confirmed, although they are there
         return self._out and self._client.online and not self._client.acks()
 
-    def _settle(self):
+    def _settle(self, patient=False):
         # They leave in order
         out = self._out
         now = self._thing.clock.uptime_s()
-        while out and (not out[0][1] or self._patient() and now - out[0][2] > self.receipt_s):
+        while out and (not out[0][1] or patient and now - out[0][2] > self.receipt_s):
             lost = out[0][3]
             if lost:
                 self.outbox.told(lost)

@@ -15,18 +15,19 @@ class Guard:
     cycle_after = 5
     #: After so many failed tries in a row the board restarts; 0: never.
     reset_after = 30
-    #: After so many tries without a session between that failed for want of memory, too.
+    #: After so many tries without a stable session between that failed for want of memory, too.
     starved_after = 3
     #: The watchdog's own time, which no step of the loop may take. Some boards allow 8 s.
     watchdog_ms = 8000
-    #: Seconds without progress after which the watchdog is not fed: more than a try and the pause
-    #: after it can take.
-    stuck_s = 600
+    #: Seconds without progress after which the watchdog is not fed, besides the client's longest
+    #: pause and silence: more than a try can take.
+    stuck_s = 300
 
     def __init__(self, thing, wifi=None):
         self._thing = thing
         self._wifi = wifi
         self._starved = 0
+        self._last = 0  # uptime of the last try
         #: How often WiFi was switched off and on.
         self.cycles = 0
 
@@ -35,9 +36,11 @@ class Guard:
         client = self._thing.client
         failures = client.failures
         error = client.error
-        if not failures:
+        now = self._thing.clock.uptime_s()
+        if failures < 2 and now - self._last > client.stable_s:
             self._starved = 0
-        elif isinstance(error, MemoryError) or (
+        self._last = now
+        if isinstance(error, MemoryError) or (
             isinstance(error, OSError) and error.args[:1] == (_ENOMEM,)
         ):
             self._starved += 1
@@ -72,6 +75,7 @@ class Guard:
                 if beat != beats[i]:
                     since[i] = now
             beats = found
-            if now - min(since) < self.stuck_s:
+            client = thing.client
+            if now - min(since) < self.stuck_s + client.max_pause_s + client.silence_s:
                 wdt.feed()
             await asyncio.sleep(self.watchdog_ms / 4000)

@@ -55,6 +55,8 @@ class Outbox:
     max_pending = 4096
     #: Texts that are handed out and have not arrived; next() has no more until one does.
     max_out = 32
+    #: How often next() raises OSError where flash cannot be read; then that part is given up.
+    max_unread = 5
     #: Bytes read from flash at a time; kept while there is more in flash to hand out.
     read_ahead = 512
 
@@ -74,6 +76,8 @@ class Outbox:
         self._work = asyncio.Event()
         self._moved = asyncio.Event()  # _pending has become shorter
         self._failing = False
+        self._unread = 0
+        self._opened = False
         # A position is a segment's number << 16 | an offset in it
         self._mark = 0  # all before has arrived,
         self._mark_id = _NONE  # up to this id
@@ -90,6 +94,7 @@ class Outbox:
         if self._dirty:
             self._work.set()
         self.rewind()
+        self._opened = True
 
     def _open(self):
         segments = self._segments
@@ -165,7 +170,7 @@ class Outbox:
     def next(self):
         """Hand out the oldest text that is not handed out: (id, text, epoch seconds or None), or
         None when there is no more, or `max_out` have not arrived. The id is the same whenever and
-        after whatever boot the text is handed out."""
+        after whatever boot the text is handed out. Raises OSError where flash cannot be read."""
         out = self._out
         if len(out) >= 2 * self.max_out:
             return None
@@ -228,6 +233,10 @@ class Outbox:
         if self._pending or self._next < self._end:
             self.filled.set()
 
+    def lost_id(self):
+        """The id of what tells of the lost ones: the same until something else arrives."""
+        return "lost-" + hexlify(self._mark_id).decode()
+
     def told(self, n):
         """That `n` texts were lost was reported."""
         self.lost = max(0, self.lost - n)
@@ -248,12 +257,15 @@ class Outbox:
             while self._write():
                 pass
             self._failing = False
-        except OSError as e:
+        except (OSError, MemoryError) as e:
             self.failures += 1
             self._work.set()
             if not self._failing:
                 self._failing = True
-                self.log("outbox: flash: " + repr(e))
+                try:
+                    self.log("outbox: flash: " + repr(e))
+                except MemoryError:
+                    pass
 
     def _write(self):
         # One append, and what goes before it; whether there is more to do
@@ -370,8 +382,12 @@ class Outbox:
                 with open(self._path(n), "rb") as f:
                     f.seek(offset)
                     self._ahead = f.read(max(count, self.read_ahead))
+                self._unread = 0
             except OSError:
                 self.failures += 1
+                self._unread += 1
+                if self._opened and self._unread <= self.max_unread:
+                    raise
         return self._ahead[i : i + count]
 
     def _records(self, start):

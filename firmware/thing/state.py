@@ -5,7 +5,7 @@ import os
 from binascii import hexlify, unhexlify
 
 VERSION = 1
-_LISTS = (("keys", 5), ("token", 2))
+_LISTS = (("keys", [str, bytes, int, bytes, bytes]), ("token", [str, str]))
 
 
 def load(path, account, log):
@@ -20,8 +20,8 @@ def load(path, account, log):
             why = "of another account"
         else:
             state = {name: _read(value) for name, value in kept["state"].items()}
-            for name, size in _LISTS:
-                if len(state.get(name, [0] * size)) != size:
+            for name, kinds in _LISTS:
+                if name in state and [type(v) for v in state[name]] != kinds:
                     raise ValueError
             return state
     except OSError:

@@ -116,11 +116,15 @@ class Client:
             except asyncio.TimeoutError:
                 why = "the login took too long"
             except Exception as e:  # whatever it is, the next try may succeed
-                why = str(e) or repr(e)
+                why = e
             # Any part of it, lest all devices come back at the same moment
             wait = self._pause * random.random()
             self._pause = min(2 * self._pause, self.max_pause_s)
-            self.log("{}: {}; next try in {:.1f} s".format(self.account, why, wait))
+            try:
+                why = (str(why) or repr(why))[:200]
+                self.log("{}: {}; next try in {:.1f} s".format(self.account, why, wait))
+            except Exception:  # no memory, or no room for the line
+                pass
             await asyncio.sleep(wait)
 
     async def _session(self):
@@ -152,8 +156,8 @@ class Client:
         self._queue.clear()
         for entry in self.iqs.values():
             entry[1].set()
-        self.log(self.jid + ": online")
         self._spawn(self.on_online)
+        self.log(self.jid + ": online")
         return stream
 
     async def _part(self, coro):

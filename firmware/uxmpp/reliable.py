@@ -54,6 +54,8 @@ class ReliableStream(Stream):
             self._names = names(inline)
             more = (self.ask(mechanism.name, b64(mechanism.first).decode(), inline),)
         offered, inline = await self.features(*more)
+        if password is None and keys:
+            offered = [name for name in offered if name == keys[0]]
         self._names = names(inline)
         fast.certificate(tls.der)
         tls.der = None
@@ -167,9 +169,10 @@ class ReliableClient(Client):
                 self.on_state()
         self.online = True
         self.failures = 0
-        if resumed:
-            self.log(self.jid + ": resumed")
-        else:
+        if not resumed:
+            # It can be resumed when all that begins it is on its way
+            id = self._sm.id
+            self._sm.id = None
             self.jid = stream.jid
             self.sessions += 1
             # Of what belonged to the last session messages go on, but for those that somebody
@@ -179,9 +182,10 @@ class ReliableClient(Client):
             ]
             for entry in self.iqs.values():
                 entry[1].set()
-            self.log(self.jid + ": online")
             self._spawn(self.on_online)
+            self._sm.id = id
         self.on_line()
+        self.log(self.jid + (": resumed" if resumed else ": online"))
         return stream
 
     def _route(self, el):

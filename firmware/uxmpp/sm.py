@@ -55,21 +55,25 @@ class Acks:
         """Take <enabled/>, <resumed/> or <failed/>: whether the session goes on. In a new one the
         messages of the old that did not arrive go first, but for those that somebody else keeps
         watch over. Raises SMError, ValueError."""
-        self._error = self._farewell = None
+        id = self.id
+        self._error = self._farewell = self.id = None
         if el.name == "failed":
             # Of a session that is gone some servers know how far it came
             if el.get("h"):
                 self._trim(el.get("h"))
-            self._error = self.id = None
+            self._error = None
             return False
         self.on = True
         self.asked = 0
         self._answer = self._ask = False
         self._again = True
         if el.name == "resumed":
+            if not id:
+                raise SMError("there is nothing to resume")
             self._trim(el.get("h"))
             if self._error:
                 raise self._error
+            self.id = id
             return True
         self.id = el.get("id") if el.get("resume") in ("true", "1") else None
         self.h = self._acked = 0
@@ -92,10 +96,12 @@ class Acks:
         if el.name == "r":
             self._answer = True
         elif el.name == "a":
+            before = self._acked
             self._trim(el.get("h"))
             self.asked = 0
-            # What was sent after the question was asked
-            self._ask = bool(self.queue)
+            # What was sent after the question was asked; a server that does not get on is not
+            # asked again at once
+            self._ask = bool(self.queue) and self._acked != before
 
     def handled(self):
         """Count a stanza that came."""
@@ -160,8 +166,8 @@ class Acks:
             )
             self._farewell = text.format(XMLNS, h, sent).encode()
             return
-        self._acked = h
         done = queue[:count]
+        self._acked = h
         del queue[:count]
         for e in done:
             if e[1]:

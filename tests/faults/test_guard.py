@@ -4,9 +4,10 @@ does nothing of it while all is well."""
 import asyncio
 import os
 import re
+import time
 
 import pytest
-from servers.helper import both, owner_of, set_level, tries, until
+from servers.helper import LIMIT_S, both, owner_of, set_level, tries, until
 
 from host_tools.flash.mpy import FIRMWARE
 
@@ -234,6 +235,32 @@ def test_server_that_refuses(shared):
                 network.heal()
                 await device.online(2)
                 assert device.boots == 1
+
+    asyncio.run(main())
+
+
+# a session that begins badly
+
+
+@both
+def test_cut_before_the_presence(shared, runtime):
+    """The line goes dead while the roster is asked for, and the session is resumed when nobody
+    waits for the answer any more: the owner sees the device all the same."""
+    tune = {"client": {"iq_timeout_s": 1, "silence_s": 60}, "thing": {"again_s": 0.2}}
+
+    async def main():
+        async with behind(shared) as network, owner_of(shared) as owner:
+            network.delay(0.2)
+            with Agent(shared, runtime, tune, **through(network)) as device:
+                jid = await device.online()
+                network.hold()
+                begin = time.monotonic()
+                await until(lambda: time.monotonic() - begin > 1.5, "end of the question")
+                network.reset()
+                network.release()
+                await device.lines("^\\S+: resumed$")
+                await owner.presence(jid, lambda p: p.type == "available", LIMIT_S)
+                assert not device.said(r"^\S+: online$")[1:]
 
     asyncio.run(main())
 

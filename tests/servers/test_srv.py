@@ -1,6 +1,7 @@
 """Where a device connects: SRV records, and what stands in its configuration."""
 
 import asyncio
+import re
 import struct
 
 import pytest
@@ -11,6 +12,7 @@ from .fake_dns import SRV, A, FakeDNS
 from .helper import Relay, both, check_pauses, echo_of, failed_tries, online, own_loopback
 
 QUICK = {"first_pause_s": 0.4}
+NOBODY = r"lab\.example:5222: (DNS: lab\.example: .*|\[Errno -\d\] .*)"
 PATIENCE = {"TIMEOUT_S": 1, "TRIES": 1}
 TLS = ("_xmpps-client._tcp.lab.example", SRV)
 STARTTLS = ("_xmpp-client._tcp.lab.example", SRV)
@@ -156,9 +158,8 @@ def test_silent_dns(shared, runtime):
         async with FakeDNS(records, lambda packet: []) as dns:
             with unled(shared, runtime, dns, PATIENCE) as device:
                 found = await failed_tries(device, shared.jid("dev"), 3)
-                assert {why for why, _ in found} == {
-                    "DNS: _xmpps-client._tcp.lab.example: no answer from 127.0.0.1"
-                }
+                # The domain itself may be a server's name, and CPython has another resolver for it
+                assert all(re.fullmatch(NOBODY, why) for why, _ in found), found
                 check_pauses(found, QUICK["first_pause_s"])
                 assert len(device.output().splitlines()) == len(found)
                 dns.answer = lambda packet: [dns.reply(packet)]
@@ -174,7 +175,7 @@ def test_dns_that_nobody_serves(shared, runtime):
             pass
         with unled(shared, runtime, dns, PATIENCE) as device:
             for why, _ in await failed_tries(device, shared.jid("dev"), 2):
-                assert why.startswith("DNS: _xmpps-client._tcp.lab.example: ")
+                assert re.fullmatch(NOBODY, why), why
             assert len(device.output().splitlines()) == 2
 
     run(main)

@@ -734,6 +734,9 @@ def test_a_file_that_cannot_be_read():
         outbox.open = fails
         bad = True
         box = folder.box()
+        # It may be read the next time
+        for _ in range(box.max_unread):
+            raises(OSError, box.next)
         assert texts(take(box)) == ["c"]
         assert folder.lines == damaged(1) and box.failures
         bad = False
@@ -743,8 +746,9 @@ def test_a_file_that_cannot_be_read():
         bad = True
         box.rewind()
         box._ahead = b""
-        assert texts(take(box)) == ["c"] and box.failures
+        raises(OSError, box.next)
         bad = False
+        assert texts(take(box)) == ["a", "c"] and box.failures
         box.rewind()
         assert texts(take(box)) == ["a", "c"]
 

@@ -50,6 +50,7 @@ thing.client.first_pause_s = 0.1
 thing.client.max_pause_s = 0.4
 tune("client", thing.client)
 tune("guard", thing.guard)
+tune("thing", thing)
 tune("wifi", thing.guard._wifi)
 _salted = sasl.Scram._salted
 ballast = []
