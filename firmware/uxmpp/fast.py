@@ -1,5 +1,5 @@
 """FAST (XEP-0484): a token from the server instead of the password, and with it a login in one
-round trip. Pure: elements in, elements out."""
+round trip, whose assumptions the server can refute (XEP-0509). Pure: elements in and out."""
 
 import hashlib
 import os
@@ -8,6 +8,7 @@ from binascii import hexlify
 from .sasl import SASLError, hmac
 
 XMLNS = "urn:xmpp:fast:0"
+_IAP = "urn:xmpp:iap:0"
 _HT = "HT-SHA-256-"
 # What a login in one go takes, as names in the server's offer
 _NEEDED = (XMLNS, "urn:xmpp:bind:0", "urn:xmpp:sm:3")
@@ -48,7 +49,7 @@ def names(inline):
 class Fast:
     """The tokens of one account. `state` is what is kept over a restart: "agent", who we are
     (XEP-0388 section 2.4); "token", [mechanism, secret]; "pipeline", whether the server can be
-    told all at once."""
+    told all at once; "config", the version of what it offered then, as attributes."""
 
     def __init__(self, state):
         self.state = state
@@ -56,7 +57,14 @@ class Fast:
         self.bindings = {"NONE": b""}
         #: The last login came to nothing: the next one waits for what the server offers.
         self.careful = False
-        self._asked = None
+        #: A token was refused since this was last looked at.
+        self.forgot = False
+        self._asked = self._config = None
+
+    def features(self, features):
+        """Take the stream's features."""
+        version = features.find("config-version", _IAP)
+        self._config = version and version.attrs
 
     def certificate(self, der):
         """Take the server's certificate, or b"" as long as it is not known: for
@@ -97,6 +105,8 @@ class Fast:
         self._asked = None
         if ask.get("mechanism").startswith(_HT):
             ask.add("fast", XMLNS)
+            if state.get("config"):
+                ask.add("config-version", _IAP, dict(state["config"]))
             return
         for kind in ("ENDP", "NONE"):
             if kind in self.bindings and _HT + kind in offered:
@@ -114,11 +124,23 @@ class Fast:
         if token and name.startswith(_HT) and (self._asked or not resumed):
             self.state["token"] = [name, token]
         self.state["pipeline"] = not [n for n in _NEEDED if n not in offered]
+        self._learn()
         self.careful = False
 
-    def refused(self, mechanism):
-        """Whether it was a login by token that failed: it is forgotten, and there are others."""
+    def _learn(self):
+        if self._config:
+            self.state["config"] = self._config
+        else:
+            self.state.pop("config", None)
+
+    def refused(self, mechanism, failure=None):
+        """Whether it was a login by token that failed, and there are other ways: its token is
+        forgotten, unless the server only offers something new."""
         if not isinstance(mechanism, Ht):
             return False
+        if failure and failure.find("config-version-mismatch", _IAP):
+            self._learn()
+            return True
         self.state.pop("token", None)
+        self.forgot = True
         return True

@@ -66,7 +66,7 @@ class ReliableStream(Stream):
                 if not mechanism:
                     mechanism = await self.choose(offered, password, plain, keys)
                 el = await self.auth(mechanism, inline)
-            if el.name != "failure" or not fast.refused(mechanism):
+            if el.name != "failure" or not fast.refused(mechanism, el):
                 break
             el = None
         try:
@@ -80,6 +80,12 @@ class ReliableStream(Stream):
             sm.id = None
         fast.told(el, self._names, mechanism, resumed)
         return mechanism.keys or keys, resumed
+
+    async def open(self, *elements):
+        """As Stream.open()."""
+        features = await super().open(*elements)
+        self._fast.features(features)
+        return features
 
     def ask(self, name, first, inline):
         """As Stream.ask()."""
@@ -167,6 +173,9 @@ class ReliableClient(Client):
         finally:
             if state != kept:
                 self.on_state()
+            if self._fast.forgot:
+                self._fast.forgot = False
+                self.log(self.account + ": the server does not know the token: without it, then")
         self.online = True
         self.failures = 0
         if not resumed:

@@ -274,6 +274,7 @@ def test_token_that_the_server_forgot(world):
             said = await started(device, 2)
             # By the keys that are kept
             assert "PBKDF2" not in said and said.count("next try") <= 1, said
+            assert said.count("the server does not know the token") == 1, said
             assert device.kept()["token"] not in (None, old)
             assert "next try" not in await started(device, 3)
             no_secrets(device)

@@ -636,6 +636,53 @@ def test_told_too_much_at_once(lab, runtime, how):
     asyncio.run(main())
 
 
+MISMATCH = (
+    b"<failure xmlns='urn:xmpp:sasl:2'><aborted xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"
+    b"<config-version-mismatch xmlns='urn:xmpp:iap:0'/></failure>"
+)
+
+
+@both
+@on_prosody
+def test_offer_that_has_changed(lab, runtime):
+    """XEP-0509: what is sent at once names the offer that it relies on. If there is a new one, the
+    login goes on in the same stream with the same token, and relies on that from then on."""
+    version = re.compile(rb"<config-version xmlns='urn:xmpp:iap:0'([^>]*)/>")
+    asked = []
+
+    def change(found, up, data):
+        now = b"v2" if found.number else b"v1"
+        if not up:
+            mark = b"<config-version xmlns='urn:xmpp:iap:0' scheme='opaque' value='" + now + b"'/>"
+            data = data.replace(b"</stream:features>", mark + b"</stream:features>")
+            if found.number == 1 and mark in data and len(asked) == 2:
+                data += MISMATCH
+            return data
+        if b"<authenticate" in data:
+            relied = version.search(data)
+            asked.append(relied and relied[1])
+            data = version.sub(b"", data)
+            if len(asked) == 2:
+                # The header alone
+                return data[: data.index(b"<authenticate")]
+        return data
+
+    async def main():
+        async with Between(lab, change) as between:
+            with session_of(lab, runtime, "offer", between) as device:
+                await line(device)
+                token = state_of(device)["token"]
+                for n in (2, 3):
+                    between.cut()
+                    await line(device, n)
+                assert state_of(device)["token"] == token
+                assert asked[0] is None and b"'v1'" in asked[1] and b"'opaque'" in asked[1]
+                assert b"'v2'" in asked[2] and b"'v2'" in asked[3] and len(asked) == 4, asked
+                check_one_round_trip(between.lines[2], True)
+
+    asyncio.run(main())
+
+
 @both
 @on_prosody
 @pytest.mark.parametrize("proof", [b"AAAA", b"%%%", None], ids=["wrong", "no-base64", "none"])
