@@ -13,6 +13,8 @@ PROGRAMS = FIRMWARE.parent / "tests" / "faults" / "programs"
 SIMULATED = FIRMWARE.parent / "host_tools" / "lab" / "simulated"
 HEAP = "160k"
 BOOTS = 40
+#: So many writes fill the outbox, and begin to drop.
+WRITES = 120
 HOW = ("before", "half", "after")
 
 
@@ -41,6 +43,36 @@ def test_a_cut_at_every_write(device, tmp_path):
     # Each of them before it and half way through it
     assert checked == 2 * writes > 200
     assert lost > 5
+
+
+def test_a_process_killed_at_every_write(device, tmp_path):
+    """The same with real deaths: a new file system each time, kill -9 at its n-th write, and what
+    the next boot finds."""
+    empty = tmp_path / "empty"
+    assert device("outbox_boots.py", empty, 0, 0, "before").returncode == 0
+    image = tmp_path / "flash"
+    saved = 0
+    for n in range(1, WRITES + 1):
+        image.write_bytes(empty.read_bytes())
+        said = []
+        for stop in (n, 1):
+            done = device("outbox_boots.py", image, 0, stop, HOW[n % 3])
+            assert done.returncode == -signal.SIGKILL, f"write {n}: {done.stdout}{done.stderr}"
+            said.append([line.split() for line in done.stdout.splitlines()])
+        promised = {int(w[1]) for w in said[0] if w[0] == "saved"}
+        promised -= {int(w[1]) for w in said[0] if w[0] == "arrived"}
+        found = [int(w[1]) for w in said[1] if w[0] == "has"]
+        assert found == sorted(set(found)), f"write {n}: not in order: {found}"
+        missing = promised - set(found)
+        lost = next(int(w[1]) for w in said[1] if w[0] == "lost")
+        assert len(missing) <= lost, f"write {n}: {missing} of {lost} lost"
+        assert not [w for w in said[1] if w[0] == "log"], f"write {n}: {said[1]}"
+        ids = {w[1]: w[2] for w in said[0] if w[0] == "out"}
+        for words in said[1]:
+            if words[0] == "has":
+                assert ids.get(words[1], words[2]) == words[2], f"write {n}: {words}"
+        saved = max(saved, len(promised))
+    assert saved > 20
 
 
 @pytest.mark.parametrize("seed", range(4))
