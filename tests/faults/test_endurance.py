@@ -11,5 +11,5 @@ def test_heap_stays_as_it_is():
     with Lab(PASSWORDS) as lab:
         done = endure(lab, reconnects=60, messages=2000)
     assert done.messages >= 2000
-    print(f"{done.spread(10)} bytes of {done.free[-1]} free come and go; {done.seconds:.0f} s")
-    assert done.spread(10) <= 1024, done.free
+    print(f"{done.drift(10)} bytes of {done.free[-1]} free come and go; {done.seconds:.0f} s")
+    assert done.drift(10) <= 1024, done.free
