@@ -83,7 +83,7 @@ def heap(world: World) -> Result:
     note = (
         f"gc.mem_free() after a collection, at the end of each of {len(done.free):,} connections: "
         f"{free[0]:,} B at number {settled}, {free[-1]:,} B at the last, {min(free):,} to "
-        f"{max(free):,} B in between; the drift is that of the medians of ten; {done.messages:,} messages, {done.seconds:,.0f} s; "
-        "32-bit MicroPython, 160 KB, Prosody"
+        f"{max(free):,} B in between; the drift is that of the medians of ten; "
+        f"{done.messages:,} messages, {done.seconds:,.0f} s; 32-bit MicroPython, 160 KB, Prosody"
     )
     return Result(done.drift(settled), note=note)
