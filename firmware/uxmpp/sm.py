@@ -33,6 +33,7 @@ class Acks:
         self.asked = 0
         self._acked = 0
         self._answer = self._ask = self._again = False
+        self._later = False  # something was sent after the question that waits for its answer
         self._error = self._farewell = None
 
     def offer(self, ask, bind):
@@ -65,7 +66,7 @@ class Acks:
             return False
         self.on = True
         self.asked = 0
-        self._answer = self._ask = False
+        self._answer = self._ask = self._later = False
         self._again = True
         if el.name == "resumed":
             if not id:
@@ -99,9 +100,8 @@ class Acks:
             before = self._acked
             self._trim(el.get("h"))
             self.asked = 0
-            # What was sent after the question was asked; a server that does not get on is not
-            # asked again at once
-            self._ask = bool(self.queue) and self._acked != before
+            # A server that does not get on is not asked again at once
+            self._ask = self._later or bool(self.queue) and self._acked != before
 
     def handled(self):
         """Count a stanza that came."""
@@ -139,13 +139,15 @@ class Acks:
             mine.append((data, acked, el.name == "message"))
             queue.pop(0)
             out.append(data)
-        if out and not self.asked:
+        if out and self.asked:
+            self._later = True
+        elif out:
             self._ask = True
         if self._answer:
             self._answer = False
             out.append("<a xmlns='{}' h='{}'/>".format(XMLNS, self.h).encode())
         if self._ask:
-            self._ask = False
+            self._ask = self._later = False
             self.asked = self.asked or 1
             out.append(b"<r xmlns='urn:xmpp:sm:3'/>")
         return out

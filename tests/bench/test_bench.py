@@ -22,6 +22,7 @@ from . import __main__ as command
 from . import corpus, figures, peers, run, search, sizes, soak
 from .registry import FIGURES, Figure, Result, Skipped, figure
 from .resume import Trips
+from .suite import part
 from .wire import DELAY_S, SLIXMPP, UMQTT_CONNECT
 from .world import PROGRAMS
 
@@ -323,11 +324,11 @@ def test_soak_figures_say_what_came_of_it(monkeypatch: pytest.MonkeyPatch) -> No
         asked.update(options)
         return SimpleNamespace(ledger=ledger, connections=7, seconds=3.2)
 
-    def endure(lab: object, **options: object) -> SimpleNamespace:
+    def endure(lab: object, **options: object) -> object:
         asked.update(options)
-        # What the first sessions need does not count
-        free = [9000 - 40 * n for n in range(99)] + [5000, 4000, 4700]
-        return SimpleNamespace(free=free, messages=12, seconds=3.2)
+        # What the first sessions need does not count, nor does a moment
+        free = [9000 - 40 * n for n in range(99)] + [5000] * 10 + [4000] * 9 + [9999]
+        return part("faults.endurance").Endurance(free, 12, 3.2, "")
 
     parts = SimpleNamespace(haul=haul, endure=endure)
     monkeypatch.setattr(soak, "part", lambda name: parts)

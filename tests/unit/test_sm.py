@@ -151,6 +151,31 @@ def test_probe():
     assert acks.take([]) == [] and acks.asked == 0
 
 
+def test_what_is_sent_after_a_question_is_asked_for():
+    """Though the answer that comes in between knows nothing of it."""
+    acks = session()
+    acks.probe()
+    assert acks.take([]) == [R]
+    assert sent(acks, stanza(0)) == [wire(0)]
+    acks.heard(el("a", h="0"))
+    assert acks.take([]) == [R]
+    acks.heard(el("a", h="1"))
+    assert acks.take([]) == []
+
+
+def test_server_that_does_not_get_on_is_not_asked_at_once():
+    acks = session()
+    assert sent(acks, stanza(0)) == [wire(0), R]
+    for _ in range(3):
+        acks.heard(el("a", h="0"))
+        assert acks.take([]) == []
+    # Until there is something new, or it is time to look
+    assert sent(acks, stanza(1)) == [wire(1), R]
+    acks.heard(el("a", h="0"))
+    acks.probe()
+    assert acks.take([]) == [R]
+
+
 def test_waiting_is_counted_by_others():
     # How long the answer is due is not forgotten by another question, or another stanza
     acks = session()
