@@ -275,8 +275,8 @@ class Thing:
 
     async def report(self, text, durable=False):
         """Tell the owners, by message and by presence. Raises OSError without a session. With
-        `durable` it returns when the report is safe, in flash or with the server; it will arrive
-        whatever happens. Raises ValueError for a text of more than the outbox's `max_text`."""
+        `durable` it returns when the report is safe, in flash or with the server; it goes on
+        until it has arrived. Raises ValueError for a text of more than the outbox's `max_text`."""
         if not durable:
             for owner in self.access.owners:
                 await self.say(owner, text)

@@ -107,7 +107,7 @@ class Delivery:
             message.add("request", _RECEIPTS)
             entry[1] = list(self._thing.access.owners)
         elif last:
-            acked = lambda: self._arrived(entry)  # noqa: E731 - it is two words longer
+            acked = lambda: self._arrived(entry)  # noqa: E731 - no more names
         else:
             # Not to be sent again by others either
             acked = self._wake.set

@@ -1,6 +1,8 @@
 """What the tests share. Runs on CPython and on MicroPython."""
 
+import binascii
 import gc
+import os
 import sys
 import time
 
@@ -41,3 +43,9 @@ def assert_none(wrong):
     lines = [repr(w) for w in wrong if w is not None]
     if lines:
         raise AssertionError("{} wrong:\n{}".format(len(lines), "\n".join(lines)))
+
+
+def temporary(name):
+    """A path that nobody uses, in the folder for temporary files. MicroPython has no tempfile."""
+    folder = os.getenv("TMPDIR") or "/tmp"
+    return "{}/{}-{}".format(folder, name, binascii.hexlify(os.urandom(6)).decode())

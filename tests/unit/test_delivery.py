@@ -2,13 +2,11 @@
 fails on the way. The client here is only a queue; with real servers it is in tests/faults."""
 
 import asyncio
-import os
 
+from helper import temporary
 from thing.clock import Clock
 from thing.delivery import Delivery
 from thing.outbox import Outbox
-
-FOLDER = "/tmp/uxmpp-test-delivery-{}"
 
 
 class Client:
@@ -76,7 +74,7 @@ async def turns():
 
 
 def scene(steps):
-    folder = FOLDER.format(int.from_bytes(os.urandom(4), "big"))
+    folder = temporary("delivery")
     thing = Thing()
 
     async def main():
@@ -85,6 +83,8 @@ def scene(steps):
         task = asyncio.create_task(delivery.run())
         await steps(thing.client, box, delivery)
         task.cancel()
+        # So little was never written
+        assert not box.failures and not box._segments
 
     asyncio.run(main())
 

@@ -7,7 +7,7 @@ import os
 import random
 import struct
 
-from helper import MICROPYTHON, allocated, cpu_seconds, raises
+from helper import MICROPYTHON, allocated, cpu_seconds, raises, temporary
 from thing import outbox
 from thing.outbox import Outbox
 
@@ -18,7 +18,7 @@ class Folder:
     """A folder of its own, gone at the end; counts what is opened in it."""
 
     def __enter__(self):
-        self.path = "/tmp/outbox-" + binascii.hexlify(os.urandom(6)).decode()
+        self.path = temporary("outbox")
         self.lines = []
         self.opened = []
         self.broken = None  # an exception for whatever would be written
