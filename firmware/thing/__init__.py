@@ -10,12 +10,11 @@ from uxmpp.client import StanzaError
 from uxmpp.reliable import ReliableClient
 from uxmpp.xml import Element
 
-from .access import Access
-from .chat import Chat
+from .access import Access, Asker
+from .builtin import declare
 from .clock import Clock, parse as parse_time
-from .config import ConfigError, load
 from .guard import Guard
-from .registry import Command, Control, Registry, Sensor, parse
+from .registry import Command, Control, Event, Occupancy, Registry, Sensor, Setting, show
 from .reports import Reports
 from .state import load as load_state, save as save_state
 
@@ -28,26 +27,37 @@ class Thing:
     gc_threshold = 4096
     #: Seconds until what failed at the beginning of a session is tried again.
     again_s = 5
+    #: The most lines that `log` shows, and characters of one.
+    max_lines = 12
+    max_line = 100
 
     def __init__(self, path="device.json"):
-        folder = path[: path.rfind("/") + 1]
-        #: Where it keeps its reports, and what the client learnt.
+        #: Where it keeps its files: reports, what the client learnt, settings, history.
+        self.folder = folder = path[: path.rfind("/") + 1]
         self.outbox_path = folder + "outbox"
         self.state_path = folder + "state.json"
+        #: The last lines of the log: (uptime in seconds, text).
+        self.lines = []
+        self.clock = Clock()
+        from .config import ConfigError, load
+
         try:
             self.config = config = load(path)
-            self.client = self._client(config, path)
-        except ConfigError as e:
+            self.client = client = self._client(config)
+        except (ConfigError, OSError, ValueError) as e:
+            if not isinstance(e, ConfigError):
+                e = ConfigError("{}: ca: not a certificate: {}".format(path, e))
             print(e)
             # A board would restart for ever; there the error leads to the prompt
             if sys.platform in ("linux", "darwin", "win32"):
                 sys.exit(1)
-            raise
+            raise e
+        # Not needed any more, and large
+        del sys.modules["thing.config"]
         if hasattr(gc, "threshold"):
             gc.threshold(self.gc_threshold)
-        self.clock = Clock()
         self.registry = Registry()
-        client = self.client
+        client.log = self.log
         client.identity = ("client", "bot", config["name"])
         client.state.update(load_state(self.state_path, client.account, client.log))
         client.keys = config.get("keys")
@@ -60,48 +70,75 @@ class Thing:
             wifi = Wifi(wifi["ssid"], wifi.get("password"))
         self.guard = Guard(self, wifi)
         client.on_try = self.guard.before
-        self.access = Access(client, config)
-        self.chat = Chat(self)
+        self.access = Access(self)
         self.reports = Reports(self)
         #: How often a declared function failed.
         self.faults = 0
         #: The last session in which the time was known, or asked for in vain.
         self.timed = None
+        #: Local time, where a timezone is set or asked for.
+        self._zone = None
         self._status = None
         self._delivery = None
         self._tasks = []
+        #: What the configuration turned on, by name: each loaded only then.
+        self.surfaces = {}
+        for name in config["surfaces"]:
+            made = __import__("thing." + name, None, None, (name,))
+            made = getattr(made, name[:1].upper() + name[1:])(self)
+            self.surfaces[name] = made
+            client.features = getattr(client, "features", []) + list(made.features)
+        declare(self)
 
-    def _client(self, config, path):
-        try:
-            return ReliableClient(
-                config["jid"],
-                config.get("password"),
-                config.get("ca"),
-                config.get("pin"),
-                config.get("host"),
-                config.get("port"),
-                config.get("direct", False),
-                config.get("plain", False),
-                config.get("nameserver"),
-            )
-        except (OSError, ValueError) as e:
-            raise ConfigError("{}: ca: not a certificate: {}".format(path, e))
+    def _client(self, config):
+        return ReliableClient(
+            config["jid"],
+            config.get("password"),
+            config.get("ca"),
+            config.get("pin"),
+            config.get("host"),
+            config.get("port"),
+            config.get("direct", False),
+            config.get("plain", False),
+            config.get("nameserver"),
+        )
+
+    def log(self, text):
+        """Write a line of the log, and keep it for `log`."""
+        print(text)
+        lines = self.lines
+        if len(lines) >= self.max_lines:
+            lines.pop(0)
+        lines.append((self.clock.uptime_s(), text[: self.max_line]))
 
     def sensor(self, name, **options):
         """Declare a sensor: a decorator for the function that reads it. Options: as Sensor's."""
-        return self._declare(lambda f: Sensor(name, f, **options))
+        return self._declare(Sensor, name, options)
+
+    def occupancy(self, name, **options):
+        """Declare a sensor of presence: a decorator for the function that tells whether something
+        moves. Options: as Occupancy's."""
+        return self._declare(Occupancy, name, options)
 
     def control(self, name, kind, **options):
         """Declare a control: a decorator for the function that sets it. Options: as Control's."""
-        return self._declare(lambda f: Control(name, f, kind, **options))
+        return self._declare(Control, name, options, kind)
+
+    def setting(self, name, kind, **options):
+        """Declare a setting: as control(); it is kept, and set at the start."""
+        return self._declare(Setting, name, options, kind)
 
     def command(self, name, **options):
         """Declare a command: a decorator for the function that does it. Options: as Command's."""
-        return self._declare(lambda f: Command(name, f, **options))
+        return self._declare(Command, name, options)
 
-    def _declare(self, make):
+    def event(self, name, **options):
+        """Declare an event; returns what is to be called when it happens. Options: as Event's."""
+        return self.registry.add(Event(name, self._happened, **options))
+
+    def _declare(self, cls, name, options, *kind):
         def decorate(f):
-            self.registry.add(make(f))
+            self.registry.add(cls(name, f, *kind, **options))
             return f
 
         return decorate
@@ -115,7 +152,9 @@ class Thing:
 
     async def main(self):
         """As run(), for a program that has a loop of its own."""
+        await self._settle()
         parts = [self.reports.run]
+        parts += [s.run for s in self.surfaces.values() if hasattr(s, "run")]
         if self.config.get("watchdog", True):
             parts.append(self.guard.watch)
         self._tasks = [asyncio.create_task(self._part(p)) for p in parts]
@@ -138,7 +177,7 @@ class Thing:
                 return True
         except OSError:
             pass
-        return bool([s for s in self.registry.kind(Sensor) if s.durable])
+        return bool([e for e in self.registry.entries if getattr(e, "durable", False)])
 
     def outbox(self):
         """The Outbox of durable reports; opened with the first call."""
@@ -180,8 +219,12 @@ class Thing:
             reset()
 
     def _flush(self):
+        # What is only in RAM yet
         if self._delivery:
             self._delivery.outbox.flush()
+        for surface in self.surfaces.values():
+            if hasattr(surface, "flush"):
+                surface.flush()
 
     def beats(self):
         """Numbers that grow as long as the parts of the device get on."""
@@ -214,30 +257,120 @@ class Thing:
         message.add("body", None, None, text)
         await self.client.send(message)
 
+    @property
+    def zone(self):
+        """The Zone of the configuration's `timezone`, else UTC's."""
+        if not self._zone:
+            from .zone import Zone
+
+            try:
+                self._zone = Zone(self.config.get("timezone", "UTC0"))
+            except ValueError as e:
+                self.log("timezone: {}: UTC is used".format(e))
+                self._zone = Zone("UTC0")
+        return self._zone
+
+    def asker(self, jid, via):
+        """The Asker that a full JID is; `via`: the surface it came by."""
+        return Asker(self.access, jid, via)
+
     def fault(self, name, e):
         """Count and log that the function of declaration `name` failed."""
         self.faults += 1
-        self.client.log("{}: {}".format(name, repr(e)))
+        self.log("{}: {}".format(name, repr(e)))
 
-    async def read(self, sensor):
-        """Take a reading; a failure becomes the sensor's state."""
+    def why(self, e):
+        """What to say of an exception that a declared function raised."""
+        return getattr(e, "condition", None) or str(e) or repr(e)  # of a StanzaError the first
+
+    async def read(self, entry):
+        """Take a reading, of a sensor; a failure becomes its state."""
+        if not isinstance(entry, Sensor):
+            return
+        now = self.clock.uptime_s()
         try:
-            sensor.value = await _call(sensor.read)
-            sensor.error = None
+            entry.value = entry.take(await _call(entry.read), now)
+            entry.error = None
         except Exception as e:
-            sensor.value = None
-            sensor.error = str(e) or repr(e)
-            self.fault(sensor.name, e)
+            entry.value = None
+            entry.error = str(e) or repr(e)
+            self.fault(entry.name, e)
+        entry.when = now
+        was = entry.judge()
+        if was is not False:
+            self.reports.alarm(entry, was)
+        self.changed(entry)
 
-    async def set(self, control, text):
-        """Set a control to what `text` means. Raises ValueError, or what its function raises."""
-        value = parse(control.kind, text)
-        result = await _call(control.set, value)
-        control.value = value if result is None else result
+    def changed(self, entry):
+        """Tell the surfaces that there is a value."""
+        for surface in self.surfaces.values():
+            if hasattr(surface, "changed"):
+                surface.changed(entry)
 
-    async def do(self, command, words):
-        """Do a command with words as arguments; its result."""
-        return await _call(command.do, *command.arguments(words))
+    def may(self, entry, asker):
+        """Whether `asker` may set or do `entry`; read, where it can only be read."""
+        return self.access.allows(asker.person, entry.role or "viewer")
+
+    async def act(self, entry, words, asker):
+        """Set a control or do a command, with a text for each of its params, and return what to
+        say of it. Raises ValueError for what `asker` may not do, or what is no such value, with a
+        text for people; or whatever the function raises, logged and counted."""
+        if not self.may(entry, asker):
+            raise ValueError("only for the role {}".format(entry.role))
+        args = entry.arguments(words)
+        if entry.builtin:
+            return await _call(entry.do, asker, *args)
+        self.log(
+            "{} by {} ({})".format(" ".join([entry.name] + list(words)), asker.person, asker.via)
+        )
+        try:
+            result = await _call(entry.do, *args)
+        except Exception as e:
+            if not isinstance(e, ValueError):
+                self.fault(entry.name, e)
+            raise
+        if isinstance(entry, Command):
+            entry.value = "done" if result is None else show(result)
+        else:
+            entry.value = args[0] if result is None else result
+            if isinstance(entry, Setting):
+                self._keep_settings()
+        entry.when = self.clock.uptime_s()
+        self.changed(entry)
+        return entry.state()
+
+    def _happened(self, event, text):
+        event.value = text
+        event.when = self.clock.uptime_s()
+        self.changed(event)
+        self.reports.tell(event)
+
+    async def _settle(self):
+        # Each setting has its function called with what was kept, or declared
+        settings = self.registry.kind(Setting)
+        if not settings:
+            return
+        from .store import load
+
+        kept = load(self.folder + "settings.json", self.log)
+        for s in settings:
+            try:
+                text = kept.get(s.name)
+                if text is not None:
+                    s.value = s.arguments([text])[0]
+            except (ValueError, AttributeError, TypeError):
+                self.log("settings.json: {}: not used".format(s.name))
+            try:
+                if s.value is not None:
+                    await _call(s.do, s.value)
+            except Exception as e:
+                self.fault(s.name, e)
+
+    def _keep_settings(self):
+        from .store import save
+
+        kept = {s.name: str(s.value) for s in self.registry.kind(Setting) if s.value is not None}
+        save(self.folder + "settings.json", kept, self.log)
 
     async def _online(self):
         # A session that is resumed is not begun again: this has to be done all the same
@@ -250,8 +383,10 @@ class Thing:
                 self.timed = session
                 client.on_line()
                 await self.access.settle()
-                self._status = None
-                await self.announce()
+                await self.announce(True)
+                for surface in self.surfaces.values():
+                    if hasattr(surface, "online"):
+                        await surface.online()
                 return
             except (OSError, MemoryError):
                 await asyncio.sleep(self.again_s)
@@ -265,21 +400,30 @@ class Thing:
         except (StanzaError, ValueError, OSError):  # then nobody tells
             pass
 
-    async def announce(self):
-        """Bring the presence up to date. Raises OSError without a session."""
+    async def announce(self, again=False):
+        """Bring the presence up to date; `again`: though it may be. Raises OSError without a
+        session."""
         sensors = self.registry.kind(Sensor)
         status = sensors[0].name + ": " + sensors[0].state() if sensors else "online"
-        if status != self._status:
-            await self.access.announce(status)
+        if again or status != self._status:
+            shown = Element("status")
+            shown.children.append(status)
+            await self.access.announce([shown])
             self._status = status
 
+    def alert(self, text):
+        """Raise an alarm: the owners are told, and the rooms, when there is a session."""
+        self.reports.alert(text)
+
     async def report(self, text, durable=False):
-        """Tell the owners, by message and by presence. Raises OSError without a session. With
-        `durable` it returns when the report is safe, in flash or with the server; it goes on
-        until it has arrived. Raises ValueError for a text of more than the outbox's `max_text`."""
+        """Tell the owners who are not mute, by message and by presence. Raises OSError without a
+        session. With `durable` it returns when the report is safe, in flash or with the server; it
+        goes on until it has arrived. Raises ValueError for a text of more than the outbox's
+        `max_text`."""
         if not durable:
             for owner in self.access.owners:
-                await self.say(owner, text)
+                if not self.reports.mutes(owner):
+                    await self.say(owner, text)
             await self.announce()
             return
         await self.outbox().put(text)

@@ -9,6 +9,22 @@ _ROSTER = "jabber:iq:roster"
 ROLES = ("viewer", "operator", "owner")
 
 
+class Asker:
+    """Somebody who wants something: `jid`, full; `person`, the bare one; `via`: how they came,
+    "chat", "forms", "iot", "room" or "schedule"."""
+
+    def __init__(self, access, jid, via):
+        self.jid = jid
+        self.person = bare(jid)
+        self.via = via
+        self._access = access
+
+    @property
+    def rank(self):
+        """0 without a role, 1 viewer, 2 operator, 3 owner; as things stand now."""
+        return self._access.rank(self.person)
+
+
 class Access:
     """Roles by bare JID, and the roster that follows from them: people with a role may see the
     device's presence; other contacts are removed, and their requests met with silence."""
@@ -17,16 +33,16 @@ class Access:
     #: left as it is, and presence goes to people with a role only.
     max_removed = 4
 
-    def __init__(self, client, config):
-        self._client = client
+    def __init__(self, thing):
+        self._client = client = thing.client
+        config = thing.config
         self._ranks = {}
         for rank, role in enumerate(ROLES):
             for person in config[role + "s"]:
                 self._ranks[person] = rank + 1
-        self.owners = config["owners"]
         self._apart = []  # people with a role who do not get what goes to the roster
         self._all = False  # nobody else gets what goes to the roster
-        self._status = None
+        self._shown = None
         client.accepts = self.known
         client.on("presence", None, self._presence)
         client.on("set", _ROSTER, self._push)
@@ -34,6 +50,21 @@ class Access:
     def known(self, person):
         """Whether a bare JID has a role."""
         return person in self._ranks
+
+    def rank(self, person):
+        """The rank of a bare JID's role, 1 to 3 as in ROLES; 0 without one."""
+        return self._ranks.get(person, 0)
+
+    def people(self):
+        """(bare JID, role) of everybody with a role, owners first."""
+        found = [(-rank, person) for person, rank in self._ranks.items()]
+        found.sort()
+        return [(person, ROLES[-rank - 1]) for rank, person in found]
+
+    @property
+    def owners(self):
+        """The bare JIDs of all owners, as a list."""
+        return [person for person, rank in self._ranks.items() if rank == len(ROLES)]
 
     def allows(self, person, role):
         """Whether a bare JID may do what needs `role`."""
@@ -71,17 +102,15 @@ class Access:
             await self._send(person, "subscribe")
         self._all = True
 
-    async def announce(self, status):
-        """Send presence with `status` to everybody with a role: through the roster, and apart to
-        those who did not subscribe."""
-        self._status = status
+    async def announce(self, children):
+        """Send presence, with `children` as its elements, to everybody with a role: through the
+        roster, and apart to those who did not subscribe."""
+        self._shown = children
         for to in [None] + self._apart if self._all else self._apart:
             await self._show(to)
 
     async def _show(self, to):
-        presence = Element("presence", None, {"to": to})
-        presence.add("status", None, None, self._status)
-        await self._client.send(presence)
+        await self._client.send(Element("presence", None, {"to": to}, self._shown))
 
     async def _remove(self, person):
         # Not only "unsubscribed": consent that was given in advance would outlive it
@@ -100,7 +129,7 @@ class Access:
             await self._send(person, "subscribed")
             if person in self._apart and self._all:
                 self._apart.remove(person)
-        elif stanza.get("type") is None and person in self._apart and self._status:
+        elif stanza.get("type") is None and person in self._apart and self._shown:
             # They came online, and the server does not tell them of us
             await self._show(sender)
 

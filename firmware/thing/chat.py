@@ -10,6 +10,7 @@ _DELAY = "urn:xmpp:delay"
 
 
 class Chat:
+    features = ()
     """Answers chat messages from people with a role. Everything it can say comes from the
     registry."""
 
@@ -58,27 +59,23 @@ class Chat:
             return name + ": " + entry.state()
         if isinstance(entry, Control) and not rest:
             return name + ": " + entry.state()
-        if not self._thing.access.allows(person, entry.role):
-            return "{}: only for the role {}.".format(name, entry.role)
         if late:
             return "I was away when you wrote: {}. Write it again if you still want it.".format(
                 text[:80]
             )
         try:
-            if isinstance(entry, Control):
-                await self._thing.set(entry, rest)
-                return name + ": " + entry.state()
-            result = await self._thing.do(entry, words[1:])
-            return name + ": " + ("done" if result is None else str(result))
+            words = (
+                [rest] if isinstance(entry, Control) else rest.split(None, len(entry.params) - 1)
+            )
+            return (
+                name
+                + ": "
+                + await self._thing.act(entry, words, self._thing.asker(person, "chat"))
+            )
         except ValueError as e:
             return "{}: {}".format(name, e)
         except Exception as e:
-            # What both interpreters say of words that do not fit the function
-            if isinstance(e, TypeError) and "positional argument" in str(e):
-                return "{}: not so: {}".format(name, entry.usage())
-            self._thing.fault(name, e)
-            why = getattr(e, "condition", None) or str(e) or repr(e)  # of a StanzaError the first
-            return "{}: failed: {}".format(name, why)
+            return "{}: failed: {}".format(name, self._thing.why(e))
 
     def _help(self, person):
         lines = ["status: everything at once"]

@@ -10,7 +10,7 @@ _KEYS = {
     "jid": (str, True),
     "password": (str, False),
     "keys": (list, False),
-    "owners": (list, True),
+    "owners": (list, False),
     "operators": (list, False),
     "viewers": (list, False),
     "name": (str, False),
@@ -24,13 +24,26 @@ _KEYS = {
     "ntp": (str, False),
     "wifi": (dict, False),
     "watchdog": (bool, False),
+    "pair": (str, False),
+    "shared": (bool, False),
+    "surfaces": (list, False),
+    "status": (str, False),
+    "timezone": (str, False),
+    "rooms": (list, False),
+    "groups": (list, False),
+    "pubsub": (dict, False),
+    "profile": (dict, False),
 }
+#: What there is to be reached by; each is a file of `thing`.
+SURFACES = (
+    "chat", "forms", "history", "iot", "profile", "pubsub", "rich", "rooms", "schedule",
+)  # fmt: skip
 _TYPES = {
     str: "a text",
     list: "a list",
     int: "a number",
     bool: "true or false",
-    dict: 'an object, {"ssid": ...}',
+    dict: "an object, {...}",
 }
 
 
@@ -97,6 +110,14 @@ def _check(config, path):
     if not address.replace(".", "").isdigit() or colon and not port.isdigit():
         raise ValueError("nameserver: must be an IPv4 address, or address:port")
     config["name"] = config.get("name") or local
+    surfaces = config.setdefault("surfaces", ["chat"])
+    for name in surfaces:
+        if name not in SURFACES:
+            raise ValueError("surfaces: must be of " + ", ".join(SURFACES))
+        if surfaces.count(name) > 1:
+            raise ValueError("surfaces: {} is in it twice".format(name))
+    if not config["owners"] and "pair" not in config:
+        raise ValueError("owners: is missing; or pair, a code that makes the first owner")
     if config.get("pin"):
         pin = config["pin"].replace(":", "").lower()
         if len(pin) != 64 or pin.strip("0123456789abcdef"):

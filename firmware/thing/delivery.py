@@ -59,7 +59,7 @@ class Delivery:
                 timed = clock.now() is not None or self._thing.timed == self._session
                 if client.online and timed and not self._item and len(self._out) < self.max_out:
                     self._people = list(self._thing.access.owners)
-                    self._item = self._next()
+                    self._item = self._next() if self._people else None
                 if client.online and self._item:
                     await self._send(self._people[0], self._item, len(self._people) == 1)
                     self._people.pop(0)

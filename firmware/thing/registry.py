@@ -1,26 +1,142 @@
-"""What a device can do: sensors (read), controls (set), commands (do). Values as people write
-and read them."""
+"""What a device can do: sensors (read), controls and settings (set), commands (do), events (told).
+Values as people write and read them, and what is wrong with those that cannot be."""
 
-#: What may be asked for without being declared, so that no declaration may have the name.
-RESERVED = ("help", "status")
+#: A Param without a default: the value has to be given.
+NEEDED = object()
 
 _ON = ("on", "true", "yes", "1")
 _OFF = ("off", "false", "no", "0")
 _EXPECTED = {bool: "on or off", int: "a whole number", float: "a number", str: "a text"}
+_TIMES = (("second", 1), ("minute", 60), ("hour", 3600), ("day", 86400), ("week", 604800))
+_LETTERS = "abcdefghijklmnopqrstuvwxyz "
 
 
-class Sensor:
+class Param:
+    """A value to be given. `kind`: bool, int, float, str, or a tuple of choices; `min`, `max`: its
+    range, of a text the number of characters; `unit`: what people may write behind it, in "s",
+    "min" and "h" any unit of time; `default`: used where it is not given. Raises ValueError for
+    what cannot be."""
+
+    #: The most characters of a text, without `max`.
+    max_text = 200
+
+    def __init__(self, name, kind=str, min=None, max=None, unit="", default=NEEDED):
+        if kind not in _EXPECTED and not isinstance(kind, tuple):
+            raise ValueError(name + ": must be bool, int, float, str or a tuple of choices")
+        self.name = name
+        self.kind = kind
+        self.min = min
+        self.max = max
+        self.unit = unit
+        self.default = default
+
+    def parse(self, text):
+        """The value that `text` means. Raises ValueError, saying what is expected."""
+        kind = self.kind
+        word = text.strip().lower()
+        try:
+            if kind is bool:
+                if word in _ON or word in _OFF:
+                    return word in _ON
+            elif kind is str:
+                if (self.min or 0) <= len(text) <= (self.max or self.max_text):
+                    return text
+            elif isinstance(kind, tuple):
+                for choice in kind:
+                    if choice.lower() == word:
+                        return choice
+            else:
+                value = self._number(word)
+                if (self.min is None or value >= self.min) and (
+                    self.max is None or value <= self.max
+                ):
+                    return value
+        except (ValueError, OverflowError):
+            pass
+        raise ValueError("must be {}, not {}".format(self.expected(), text[:32] or "nothing"))
+
+    def _number(self, word):
+        unit = self.unit.lower()
+        size = _scale(unit) if unit in ("s", "min", "h") else None
+        if size:
+            if word.rstrip(_LETTERS) == word:
+                word += unit
+            value = seconds(word) / size
+            if self.kind is float:
+                return value
+            if value != int(value):
+                raise ValueError
+            return int(value)
+        for end in (unit, unit.replace("°", ""), "°"):
+            if end and word.endswith(end):
+                word = word[: -len(end)].rstrip()
+                break
+        return _number(self.kind, word)
+
+    def expected(self):
+        """What a value has to be, for people: "a number, 5 to 30 °C"."""
+        kind = self.kind
+        if isinstance(kind, tuple):
+            return ", ".join(kind)
+        text = _EXPECTED[kind]
+        if kind is str:
+            return text + " of up to {} characters".format(self.max or self.max_text)
+        if self.max is None:
+            if self.min is not None:
+                text += ", {} or more".format(show(self.min))
+        elif self.min is None:
+            text += ", {} or less".format(show(self.max))
+        else:
+            text += ", {} to {}".format(show(self.min), show(self.max))
+        if self.unit:
+            text += (" in " if text.endswith("number") else " ") + self.unit
+        return text
+
+
+class Entry:
+    """What is declared: `name`; `role`: who may set or do it, None where nobody can; `value`, the
+    last one; `error`: why there is none, or None; `when`: uptime in seconds when it came."""
+
+    unit = ""
+    role = None
+    builtin = False
+    confirm = False
+    value = None
+    error = None
+    when = None
+    #: What state() says as long as there is no value.
+    nothing = "not known"
+
+    def __init__(self, name):
+        self.name = name
+
+    def state(self):
+        """The value as people read it, with its unit."""
+        if self.value is None:
+            return self.nothing + (": " + self.error if self.error else "")
+        return show(self.value) + (" " + self.unit if self.unit else "")
+
+
+class Sensor(Entry):
     """Something that can be read. `read`: a function or coroutine function without arguments;
     `unit`: text behind the value; `every`: seconds between reports, None for none; `delta`: report
     also when the value has moved so far since the last report, with a look every `poll` seconds;
     `durable`: a report is made when it is due, and told to the owners even if that takes days.
-    """
+
+    `min`, `max`: a value beyond them is no reading; `low`, `high`: below and above these it raises
+    an alarm, which ends when the value is back by `hysteresis`; `alarm`: the value that raises
+    one, for what is no number; `keep`: seconds of one record in the history, None for none.
+    Raises ValueError for a period that cannot be."""
 
     #: The longest `every` and `poll`, in seconds: a board's ticks tell no longer times apart.
     max_period_s = 432000
+    nothing = "no reading"
 
-    def __init__(self, name, read, unit="", every=None, delta=None, poll=5, durable=False):
-        for period in (every, poll):
+    def __init__(
+        self, name, read, unit="", every=None, delta=None, poll=5, durable=False,
+        min=None, max=None, low=None, high=None, hysteresis=0, alarm=None, keep=None,
+    ):  # fmt: skip
+        for period in (every, poll, keep):
             if period is not None and not 0 < period <= self.max_period_s:
                 raise ValueError("{}: a period of {} s cannot be".format(name, period))
         self.name = name
@@ -30,66 +146,184 @@ class Sensor:
         self.delta = delta
         self.poll = poll
         self.durable = durable
-        self.value = None
-        #: Why there is no value, or None.
-        self.error = None
+        self.min = min
+        self.max = max
+        self.low = low
+        self.high = high
+        self.hysteresis = hysteresis
+        self.alarm = alarm
+        self.keep = keep
+        #: What the value is that raises an alarm, "above 30 °C"; None where there is none.
+        self.alarmed = None
+
+    def take(self, value, now):
+        """The reading that `value` is, of what `read` returned at uptime `now`. Raises
+        ValueError."""
+        if (self.min is not None and value < self.min) or (
+            self.max is not None and value > self.max
+        ):
+            raise ValueError(show(value) + " cannot be")
+        return value
+
+    def watched(self):
+        """Whether there are alarms."""
+        return self.low is not None or self.high is not None or self.alarm is not None
+
+    def judge(self):
+        """Bring `alarmed` up to date; what it was, where that changed, else False."""
+        value = self.value
+        was = self.alarmed
+        if value is None or not self.watched():
+            return False
+        now = None
+        back = self.hysteresis if was else 0
+        if self.alarm is not None:
+            if value == self.alarm:
+                now = self.state()
+        elif self.high is not None and value > self.high - back * (was is not None):
+            if was is None or was.startswith("above") or value > self.high:
+                now = "above " + self._limit(self.high)
+        if now is None and self.low is not None and value < self.low + back:
+            if was is None or was.startswith("below") or value < self.low:
+                now = "below " + self._limit(self.low)
+        self.alarmed = now
+        return False if now == was else was
+
+    def _limit(self, value):
+        return show(value) + (" " + self.unit if self.unit else "")
+
+
+class Occupancy(Sensor):
+    """Whether somebody is there: `read` tells of movement, and a place counts as occupied until
+    there was none for `hold` seconds. Reported when it changes. Options: as Sensor's."""
+
+    def __init__(self, name, read, hold=60, delta=1, poll=1, **options):
+        super().__init__(name, read, delta=delta, poll=poll, **options)
+        self.hold = hold
+        self._moved = None
+
+    def take(self, value, now):
+        """As Sensor.take()."""
+        if value:
+            self._moved = now
+        return self._moved is not None and now - self._moved <= self.hold
 
     def state(self):
-        """The last reading, as text."""
+        """As Entry.state()."""
         if self.value is None:
-            return "no reading" + (": " + self.error if self.error else "")
-        return show(self.value) + (" " + self.unit if self.unit else "")
+            return super().state()
+        return "occupied" if self.value else "empty"
 
 
-class Control:
-    """Something that can be set. `set`: a function or coroutine function of the new value; what it
-    returns, unless None, is the state then. `kind`: bool, int, float, str, or a tuple of choices;
-    `value`: the state at the start, None where it is not known; `role`: who may set it."""
+class Control(Entry):
+    """Something that can be set. `do`: a function or coroutine function of the new value; what it
+    returns, unless None, is the state then. `kind`, `min`, `max`, `unit`: as Param's; `value`: the
+    state at the start, None where it is not known; `role`: who may set it; `confirm`: it asks
+    first; `keep`: as a Sensor's."""
 
-    def __init__(self, name, set, kind, value=None, unit="", role="operator"):
-        if kind not in _EXPECTED and not isinstance(kind, tuple):
-            raise ValueError(name + ": a control is bool, int, float, str or a tuple of choices")
+    def __init__(
+        self, name, do, kind, value=None, unit="", role="operator", min=None, max=None,
+        confirm=False, keep=None,
+    ):  # fmt: skip
         self.name = name
-        self.set = set
-        self.kind = kind
+        self.do = do
+        self.params = (Param(name, kind, min, max, unit),)
         self.value = value
         self.unit = unit
         self.role = role
-
-    def state(self):
-        """The state, as text."""
-        if self.value is None:
-            return "not known"
-        return show(self.value) + (" " + self.unit if self.unit else "")
-
-    def usage(self):
-        """A line of help."""
-        return "{0}: the state; {0} VALUE sets it: {1}".format(self.name, _expected(self.kind))
-
-
-class Command:
-    """Something that can be done. `do`: a function or coroutine function; what it returns, unless
-    None, is the answer. `params`: the types of its arguments; without them each word that reads
-    as a number is passed as one. `role`: who may have it done."""
-
-    def __init__(self, name, do, params=None, role="operator"):
-        self.name = name
-        self.do = do
-        self.params = params
-        self.role = role
-
-    def usage(self):
-        """A line of help."""
-        words = [" (" + _expected(k) + ")" for k in self.params or ()]
-        return self.name + "".join(words) + ": does it"
+        self.confirm = confirm
+        self.keep = keep
 
     def arguments(self, words):
-        """Arguments for `do` from words. Raises ValueError."""
-        if self.params is None:
-            return [_loose(w) for w in words]
-        if len(words) > len(self.params):
-            raise ValueError("takes {} at the most".format(len(self.params)))
-        return [parse(k, w) for k, w in zip(self.params, words)]
+        """[the new value] from [text]. Raises ValueError."""
+        if len(words) != 1:
+            raise ValueError("must be one value: " + self.params[0].expected())
+        return [self.params[0].parse(words[0])]
+
+    def usage(self):
+        """A line of help."""
+        return "{0}: the state; {0} VALUE sets it: {1}".format(
+            self.name, self.params[0].expected()
+        )
+
+
+class Setting(Control):
+    """A Control whose value survives a restart: its function is called with it at the start."""
+
+
+class Command(Entry):
+    """Something that can be done. `do`: a function or coroutine function; what it returns, unless
+    None, is the answer. `params`: its arguments, each a Param or only a kind; without them those
+    of the function's annotations, where the interpreter has them, else each word that reads as a
+    number is passed as one. `role`: who may have it done; `confirm`: ask first."""
+
+    nothing = "not done yet"
+
+    def __init__(self, name, do, params=None, role="operator", confirm=False):
+        self.name = name
+        self.do = do
+        self.role = role
+        self.confirm = confirm
+        if params is None and hasattr(do, "__annotations__"):
+            from .annotations_cpython import declared
+
+            params = declared(do)
+        self._loose = params is None
+        if self._loose:
+            params = (Param("words", default=""),)
+        else:
+            params = tuple(
+                [p if isinstance(p, Param) else Param("value", p, default=None) for p in params]
+            )
+        self.params = params
+
+    def arguments(self, words):
+        """Arguments for `do` from texts, one for each of `params`. Raises ValueError."""
+        params = self.params
+        if self._loose:
+            return [_loose(w) for w in " ".join(words).split()]
+        if len(words) > len(params):
+            raise ValueError("takes {}".format(len(params) or "nothing"))
+        args = []
+        for i, p in enumerate(params):
+            if i < len(words):
+                try:
+                    args.append(p.parse(words[i]))
+                except ValueError as e:
+                    raise ValueError("{} {}".format(p.name, e))
+            elif p.default is NEEDED:
+                raise ValueError("{} is missing: {}".format(p.name, p.expected()))
+            elif p.default is None:  # the function has its own
+                break
+            else:
+                args.append(p.default)
+        return args
+
+    def usage(self):
+        """A line of help."""
+        words = []
+        for p in self.params:
+            word = "{} ({})".format(p.name.upper(), p.expected())
+            words.append(" " + word if p.default is NEEDED else " [{}]".format(word))
+        return self.name + "".join(words) + ": does it"
+
+
+class Event(Entry):
+    """Something that happens. Call it with a text, "pressed", when it does. `alarm`: it is one;
+    `durable`: as a Sensor's; `text`: what is told where the call says nothing."""
+
+    nothing = "nothing yet"
+
+    def __init__(self, name, tell, text="now", alarm=False, durable=False):
+        self.name = name
+        self.text = text
+        self.alarm = alarm
+        self.durable = durable
+        self._tell = tell
+
+    def __call__(self, text=None):
+        """It happened; `text` says what. Not for interrupt handlers."""
+        self._tell(self, text or self.text)
 
 
 def show(value):
@@ -98,40 +332,50 @@ def show(value):
         return "on" if value else "off"
     if isinstance(value, float):
         value = "{:.2f}".format(value)
-        return value.rstrip("0").rstrip(".") if "." in value else value
+        value = value.rstrip("0").rstrip(".") if "." in value else value
+        return "0" if value == "-0" else value
     return str(value)
 
 
-def parse(kind, text):
-    """The value of `kind` that `text` means. Raises ValueError, saying what is expected."""
-    word = text.lower()
-    if kind is bool:
-        if word in _ON or word in _OFF:
-            return word in _ON
-    elif isinstance(kind, tuple):
-        for choice in kind:
-            if choice.lower() == word:
-                return choice
-    elif kind is str:
-        return text
-    else:
-        try:
-            value = kind(word.replace(",", "."))
-            if value - value == 0:  # not for infinity and what is no number
-                return value
-        except (ValueError, OverflowError):
-            pass
-    raise ValueError("must be {}, not {}".format(_expected(kind), text[:32]))
+def seconds(text):
+    """The seconds in a time as people write it: "90s", "1,5 h", "2 days". Raises ValueError."""
+    word = text.strip().lower()
+    number = word.rstrip(_LETTERS)
+    try:
+        size = _scale(word[len(number) :].strip())
+        value = _number(float, number) * size
+        if size and value >= 0:
+            return int(value) if value == int(value) else value
+    except ValueError:
+        pass
+    raise ValueError("must be a time such as 90s, 10m or 2h, not {}".format(text[:32]))
 
 
-def _expected(kind):
-    return ", ".join(kind) if isinstance(kind, tuple) else _EXPECTED[kind]
+def _scale(unit):
+    # Seconds in a unit of time, 0 for what is none
+    if unit == "s":
+        return 1
+    unit = unit.rstrip("s")
+    for name, size in _TIMES:
+        if unit and name.startswith(unit):
+            return size
+    return 0
+
+
+def _number(kind, word):
+    # What is no digit of ours is none: CPython would read those of other scripts, too
+    if not 0 < len(word) <= 32 or word.encode().strip(b"0123456789.,+-e"):
+        raise ValueError
+    value = kind(word.replace(",", "."))
+    if value - value != 0:  # infinity
+        raise ValueError
+    return value
 
 
 def _loose(word):
     for kind in (int, float):
         try:
-            return parse(kind, word)
+            return _number(kind, word)
         except ValueError:
             pass
     return word
@@ -140,22 +384,23 @@ def _loose(word):
 class Registry:
     """All that is declared, in the order of declaration."""
 
-    #: The most declarations.
-    max_entries = 64
+    #: The most declarations, the words that are built in among them.
+    max_entries = 80
 
     def __init__(self):
         self.entries = []
 
     def add(self, entry):
-        """Declare a Sensor, Control or Command. Raises ValueError for a name that cannot be."""
+        """Declare an Entry; returns it. Raises ValueError for a name that cannot be."""
         name = entry.name
         if not name or name != name.lower() or len(name.split()) != 1 or name[:1] in "/!":
             raise ValueError(repr(name) + ": a name is one word in small letters")
-        if name in RESERVED or self.find(name):
+        if name == "help" or self.find(name):
             raise ValueError(repr(name) + ": the name is taken")
         if len(self.entries) >= self.max_entries:
             raise ValueError("more than {} declarations".format(self.max_entries))
         self.entries.append(entry)
+        return entry
 
     def find(self, name):
         """The declaration with that name, or None."""

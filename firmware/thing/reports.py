@@ -10,17 +10,28 @@ class Reports:
     """Reads each sensor when it is due and reports to the owners: every `every` seconds, and when
     the value has moved by `delta`, or the sensor failed or works again. What falls due while there
     is no session is reported, with the value of then, when there is one; of a durable sensor it
-    is read and kept."""
+    is read and kept. Alarms and events are told as soon as there is a session, in one message
+    where there are many."""
 
     #: Seconds between two looks at what is due.
     tick_s = 0.2
     #: The most characters of a durable report.
     max_kept = 250
+    #: The most alarms and events that wait to be told; then the oldest is only counted.
+    max_waiting = 8
+    #: So many messages with alarms may go out at once, and then one in so many seconds.
+    max_alerts = 5
+    alert_s = 30
 
     def __init__(self, thing):
         self._thing = thing
         self._read_at = {}
         self._told = {}  # name -> (when it was read, value)
+        self._waiting = []  # (uptime, text, whether it is an alarm)
+        self._dropped = 0
+        self._alerts = self.max_alerts
+        self._alerts_at = 0
+        self._mute = {}  # bare JID -> [uptime until which they are told nothing, what they missed]
         #: Grows with each look.
         self.beats = 0
 
@@ -51,19 +62,119 @@ class Reports:
                     self._told.update(told)
                 except OSError:  # offline again; it stays due
                     pass
+            if (self._waiting or self._mute) and thing.client.online:
+                try:
+                    await self._tell()
+                except OSError:
+                    pass
             await asyncio.sleep(self.tick_s)
 
     async def _is_due(self, sensor):
         every, delta = sensor.every, sensor.delta
-        if every is None and delta is None:
+        looks = delta is not None or sensor.watched() or sensor.keep
+        if every is None and not looks:
             return False
         when, value = self._told.get(sensor.name, (None, None))
-        due = when is None or every is not None and _elapsed(when, every)
-        if not due and (delta is None or not _elapsed(self._read_at[sensor.name], sensor.poll)):
-            return False
+        read_at = self._read_at.get(sensor.name)
+        due = (when is None or _elapsed(when, every)) if every is not None else False
+        if not due and read_at is not None:
+            poll = sensor.poll if delta is not None or sensor.watched() else sensor.keep / 4
+            if not looks or not _elapsed(read_at, poll):
+                return False
         self._read_at[sensor.name] = ticks_ms()
         await self._thing.read(sensor)
-        return due or _moved(value, sensor.value, delta)
+        if due:
+            return True
+        return delta is not None and (when is None or _moved(value, sensor.value, delta))
+
+    def alarm(self, sensor, was):
+        """The alarm of `sensor` changed; it was `was`."""
+        now = sensor.alarmed
+        what = ", {}".format(now) if now else ", no longer {}".format(was)
+        if now == sensor.state():
+            what = ""
+        self.alert("{}: {}{}".format(sensor.name, sensor.state(), what))
+
+    def tell(self, event):
+        """`event` happened."""
+        text = "{}: {}".format(event.name, event.state())
+        if event.durable:
+            self._thing.outbox().keep(text[: self.max_kept])
+            if event.alarm:
+                self._post(text)
+        else:
+            self.alert(text, event.alarm)
+
+    def alert(self, text, alarm=True):
+        """Tell `text` as soon as may be."""
+        waiting = self._waiting
+        if len(waiting) >= self.max_waiting:
+            waiting.pop(0)
+            self._dropped += 1
+        waiting.append((self._thing.clock.uptime_s(), text[: self.max_kept], alarm))
+
+    def _post(self, text):
+        for surface in self._thing.surfaces.values():
+            if hasattr(surface, "alert"):
+                surface.alert(text)
+
+    async def _tell(self):
+        thing = self._thing
+        now = thing.clock.uptime_s()
+        for person, (until, missed) in list(self._mute.items()):
+            if now >= until or not thing.access.known(person):
+                self._mute.pop(person)
+                if missed:
+                    await thing.say(person, "While mute: {} messages.".format(missed))
+        more = (now - self._alerts_at) // self.alert_s
+        self._alerts = min(self.max_alerts, self._alerts + more)
+        self._alerts_at += more * self.alert_s
+        waiting = self._waiting
+        if not waiting or self._alerts < 1:
+            return
+        lines = []
+        alarms = []
+        if self._dropped:
+            lines.append("{} earlier ones are left out".format(self._dropped))
+        for when, text, alarm in waiting:
+            if now - when > 2 * self.alert_s:
+                text += " ({} ago)".format(duration(now - when))
+            lines.append(text)
+            if alarm:
+                alarms.append(text)
+        self._waiting = []
+        try:
+            await thing.report("\n".join(lines))
+        except OSError:
+            self._waiting = (waiting + self._waiting)[-self.max_waiting :]
+            raise
+        self._alerts -= 1
+        self._dropped = 0
+        if alarms:
+            self._post("\n".join(alarms))
+
+    def mutes(self, person):
+        """Whether a bare JID is told nothing now; counts what they miss."""
+        entry = self._mute.get(person)
+        if entry:
+            entry[1] += 1
+        return entry is not None
+
+    def mute(self, asker, seconds):
+        """Tell `asker` nothing by itself for so long; what to say of that."""
+        if not seconds:
+            self._mute.pop(asker.person, None)
+            return "You are told everything."
+        self._mute[asker.person] = [self._thing.clock.uptime_s() + seconds, 0]
+        return "Mute for {}: no reports, no alarms but durable ones.".format(duration(seconds))
+
+
+def duration(seconds):
+    """A time as people read it: "3 min"."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return "{} {}".format(seconds // size, unit)
+    return "{} s".format(seconds)
 
 
 def _elapsed(since, seconds):
