@@ -364,7 +364,9 @@ def _scale(unit):
 
 def _number(kind, word):
     # What is no digit of ours is none: CPython would read those of other scripts, too
-    if not 0 < len(word) <= 32 or word.encode().strip(b"0123456789.,+-e"):
+    if len(word) > 32 or word.encode().strip(b"0123456789.,+-e"):
+        raise ValueError
+    if not word.partition("e")[0].strip(".,+-"):  # MicroPython reads "e5" as 0
         raise ValueError
     value = kind(word.replace(",", "."))
     if value - value != 0:  # infinity
