@@ -14,6 +14,7 @@ from .access import Access, Asker
 from .builtin import declare
 from .clock import Clock, parse as parse_time
 from .guard import Guard
+from .presence import Presence
 from .registry import Command, Control, Event, Occupancy, Registry, Sensor, Setting, show
 from .reports import Reports
 from .state import load as load_state, save as save_state
@@ -52,8 +53,9 @@ class Thing:
             if sys.platform in ("linux", "darwin", "win32"):
                 sys.exit(1)
             raise e
-        # Not needed any more, and large
-        del sys.modules["thing.config"]
+        # Not needed any more, and large; the package has a name for it, too
+        sys.modules.pop("thing.config", None)
+        globals().pop("config", None)
         if hasattr(gc, "threshold"):
             gc.threshold(self.gc_threshold)
         self.registry = Registry()
@@ -72,15 +74,15 @@ class Thing:
         client.on_try = self.guard.before
         self.access = Access(self)
         self.reports = Reports(self)
+        self.presence = Presence(self)
         #: How often a declared function failed.
         self.faults = 0
         #: The last session in which the time was known, or asked for in vain.
         self.timed = None
-        #: Local time, where a timezone is set or asked for.
         self._zone = None
-        self._status = None
         self._delivery = None
         self._tasks = []
+        self._own = []  # what task() was given
         #: What the configuration turned on, by name: each loaded only then.
         self.surfaces = {}
         for name in config["surfaces"]:
@@ -134,7 +136,13 @@ class Thing:
 
     def event(self, name, **options):
         """Declare an event; returns what is to be called when it happens. Options: as Event's."""
-        return self.registry.add(Event(name, self._happened, **options))
+        return self.registry.add(Event(name, self.reports.happened, **options))
+
+    def task(self, f):
+        """Have the coroutine function `f` run as long as the device does, begun anew where it
+        fails: a decorator."""
+        self._own.append(f)
+        return f
 
     def _declare(self, cls, name, options, *kind):
         def decorate(f):
@@ -154,7 +162,7 @@ class Thing:
         """As run(), for a program that has a loop of its own."""
         await self._settle()
         parts = [self.reports.run]
-        parts += [s.run for s in self.surfaces.values() if hasattr(s, "run")]
+        parts += [s.run for s in self.surfaces.values() if hasattr(s, "run")] + self._own
         if self.config.get("watchdog", True):
             parts.append(self.guard.watch)
         self._tasks = [asyncio.create_task(self._part(p)) for p in parts]
@@ -274,6 +282,19 @@ class Thing:
         """The Asker that a full JID is; `via`: the surface it came by."""
         return Asker(self.access, jid, via)
 
+    def check(self, line, asker):
+        """The chat line in normal form, to be run later. Raises ValueError, with a text for
+        people, for what `asker` could not have done then."""
+        from .words import check
+
+        return check(self, line, asker)
+
+    async def run_line(self, line, asker):
+        """Do what a chat line says; the answer."""
+        from .words import run
+
+        return await run(self, line, asker)
+
     def fault(self, name, e):
         """Count and log that the function of declaration `name` failed."""
         self.faults += 1
@@ -303,6 +324,7 @@ class Thing:
 
     def changed(self, entry):
         """Tell the surfaces that there is a value."""
+        self.presence.changed(entry)
         for surface in self.surfaces.values():
             if hasattr(surface, "changed"):
                 surface.changed(entry)
@@ -338,12 +360,6 @@ class Thing:
         entry.when = self.clock.uptime_s()
         self.changed(entry)
         return entry.state()
-
-    def _happened(self, event, text):
-        event.value = text
-        event.when = self.clock.uptime_s()
-        self.changed(event)
-        self.reports.tell(event)
 
     async def _settle(self):
         # Each setting has its function called with what was kept, or declared
@@ -403,13 +419,7 @@ class Thing:
     async def announce(self, again=False):
         """Bring the presence up to date; `again`: though it may be. Raises OSError without a
         session."""
-        sensors = self.registry.kind(Sensor)
-        status = sensors[0].name + ": " + sensors[0].state() if sensors else "online"
-        if again or status != self._status:
-            shown = Element("status")
-            shown.children.append(status)
-            await self.access.announce([shown])
-            self._status = status
+        await self.presence.announce(again)
 
     def alert(self, text):
         """Raise an alarm: the owners are told, and the rooms, when there is a session."""

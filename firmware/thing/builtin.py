@@ -1,6 +1,7 @@
 """The words that every device has: commands like those that are declared, so that each surface has
 them. What they do is loaded with the first use."""
 
+from .access import ROLES
 from .registry import Command, Param
 from .reports import duration
 
@@ -17,7 +18,7 @@ def declare(thing):
     """Declare the words that the configuration has use for."""
 
     def add(name, do, *params, role="viewer"):
-        thing.registry.add(Builtin(name, do, params, role))
+        thing.registry.add(Builtin(name, do, params, role=role))
 
     def span(default, **more):
         return Param("time", int, min=0, unit="s", default=default, **more)
@@ -25,6 +26,8 @@ def declare(thing):
     add("mute", thing.reports.mute, span(_HOUR, max=30 * 86400))
     add("unmute", lambda asker: thing.reports.mute(asker, 0))
     add("who", lambda asker: _who(thing), role="owner")
+    roles = Param("role", ROLES + ("none",))
+    add("role", thing.access.assign, Param("jid"), roles, role="owner")
     add("log", lambda asker: _log(thing), role="operator")
     history = thing.surfaces.get("history")
     if history:

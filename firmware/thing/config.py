@@ -116,7 +116,7 @@ def _check(config, path):
             raise ValueError("surfaces: must be of " + ", ".join(SURFACES))
         if surfaces.count(name) > 1:
             raise ValueError("surfaces: {} is in it twice".format(name))
-    if not config["owners"] and "pair" not in config:
+    if not config["owners"] and "pair" not in config and not config.get("shared"):
         raise ValueError("owners: is missing; or pair, a code that makes the first owner")
     if config.get("pin"):
         pin = config["pin"].replace(":", "").lower()

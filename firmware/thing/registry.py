@@ -107,8 +107,13 @@ class Entry:
     #: What state() says as long as there is no value.
     nothing = "not known"
 
-    def __init__(self, name):
+    def __init__(self, name, options):
         self.name = name
+        # What is not given is the class's own: an instance's table costs memory
+        for key in options:
+            if not hasattr(self, key):
+                raise TypeError("{}: there is no option {}".format(name, key))
+            setattr(self, key, options[key])
 
     def state(self):
         """The value as people read it, with its unit."""
@@ -131,30 +136,19 @@ class Sensor(Entry):
     #: The longest `every` and `poll`, in seconds: a board's ticks tell no longer times apart.
     max_period_s = 432000
     nothing = "no reading"
+    every = delta = min = max = low = high = alarm = keep = None
+    poll = 5
+    durable = False
+    hysteresis = 0
+    #: What the value is that raises an alarm, "above 30 °C"; None where there is none.
+    alarmed = None
 
-    def __init__(
-        self, name, read, unit="", every=None, delta=None, poll=5, durable=False,
-        min=None, max=None, low=None, high=None, hysteresis=0, alarm=None, keep=None,
-    ):  # fmt: skip
-        for period in (every, poll, keep):
+    def __init__(self, name, read, **options):
+        super().__init__(name, options)
+        for period in (self.every, self.poll, self.keep):
             if period is not None and not 0 < period <= self.max_period_s:
                 raise ValueError("{}: a period of {} s cannot be".format(name, period))
-        self.name = name
         self.read = read
-        self.unit = unit
-        self.every = every
-        self.delta = delta
-        self.poll = poll
-        self.durable = durable
-        self.min = min
-        self.max = max
-        self.low = low
-        self.high = high
-        self.hysteresis = hysteresis
-        self.alarm = alarm
-        self.keep = keep
-        #: What the value is that raises an alarm, "above 30 °C"; None where there is none.
-        self.alarmed = None
 
     def take(self, value, now):
         """The reading that `value` is, of what `read` returned at uptime `now`. Raises
@@ -197,10 +191,9 @@ class Occupancy(Sensor):
     """Whether somebody is there: `read` tells of movement, and a place counts as occupied until
     there was none for `hold` seconds. Reported when it changes. Options: as Sensor's."""
 
-    def __init__(self, name, read, hold=60, delta=1, poll=1, **options):
-        super().__init__(name, read, delta=delta, poll=poll, **options)
-        self.hold = hold
-        self._moved = None
+    hold = 60
+    delta = poll = 1
+    _moved = None
 
     def take(self, value, now):
         """As Sensor.take()."""
@@ -221,18 +214,13 @@ class Control(Entry):
     state at the start, None where it is not known; `role`: who may set it; `confirm`: it asks
     first; `keep`: as a Sensor's."""
 
-    def __init__(
-        self, name, do, kind, value=None, unit="", role="operator", min=None, max=None,
-        confirm=False, keep=None,
-    ):  # fmt: skip
-        self.name = name
+    role = "operator"
+    keep = None
+
+    def __init__(self, name, do, kind, min=None, max=None, **options):
+        super().__init__(name, options)
         self.do = do
-        self.params = (Param(name, kind, min, max, unit),)
-        self.value = value
-        self.unit = unit
-        self.role = role
-        self.confirm = confirm
-        self.keep = keep
+        self.params = (Param(name, kind, min, max, self.unit),)
 
     def arguments(self, words):
         """[the new value] from [text]. Raises ValueError."""
@@ -258,12 +246,11 @@ class Command(Entry):
     number is passed as one. `role`: who may have it done; `confirm`: ask first."""
 
     nothing = "not done yet"
+    role = "operator"
 
-    def __init__(self, name, do, params=None, role="operator", confirm=False):
-        self.name = name
+    def __init__(self, name, do, params=None, **options):
+        super().__init__(name, options)
         self.do = do
-        self.role = role
-        self.confirm = confirm
         if params is None and hasattr(do, "__annotations__"):
             from .annotations_cpython import declared
 
@@ -313,16 +300,15 @@ class Event(Entry):
     `durable`: as a Sensor's; `text`: what is told where the call says nothing."""
 
     nothing = "nothing yet"
+    text = "now"
+    alarm = durable = False
 
-    def __init__(self, name, tell, text="now", alarm=False, durable=False):
-        self.name = name
-        self.text = text
-        self.alarm = alarm
-        self.durable = durable
+    def __init__(self, name, tell, **options):
+        super().__init__(name, options)
         self._tell = tell
 
     def __call__(self, text=None):
-        """It happened; `text` says what. Not for interrupt handlers."""
+        """It happened; `text` says what. Handlers of soft interrupts may call it."""
         self._tell(self, text or self.text)
 
 

@@ -27,6 +27,7 @@ class Reports:
         self._thing = thing
         self._read_at = {}
         self._told = {}  # name -> (when it was read, value)
+        self._events = []  # (event, text), as they happened
         self._waiting = []  # (uptime, text, whether it is an alarm)
         self._dropped = 0
         self._alerts = self.max_alerts
@@ -40,6 +41,8 @@ class Reports:
         thing = self._thing
         while True:
             self.beats += 1
+            while self._events:
+                self._tell_of(*self._events.pop(0))
             lines = []
             told = {}
             for sensor in thing.registry.kind(Sensor):
@@ -95,8 +98,17 @@ class Reports:
             what = ""
         self.alert("{}: {}{}".format(sensor.name, sensor.state(), what))
 
-    def tell(self, event):
-        """`event` happened."""
+    def happened(self, event, text):
+        """`event` happened. Nothing but a list is touched: for what interrupts the loop, too."""
+        if len(self._events) < self.max_waiting:
+            self._events.append((event, text))
+        else:
+            self._dropped += 1
+
+    def _tell_of(self, event, text):
+        event.value = text
+        event.when = self._thing.clock.uptime_s()
+        self._thing.changed(event)
         text = "{}: {}".format(event.name, event.state())
         if event.durable:
             self._thing.outbox().keep(text[: self.max_kept])
@@ -125,7 +137,9 @@ class Reports:
             if now >= until or not thing.access.known(person):
                 self._mute.pop(person)
                 if missed:
-                    await thing.say(person, "While mute: {} messages.".format(missed))
+                    text = "While you were mute, {} {} left out."
+                    text = text.format(missed, "was" if missed == 1 else "were")
+                    await thing.say(person, text)
         more = (now - self._alerts_at) // self.alert_s
         self._alerts = min(self.max_alerts, self._alerts + more)
         self._alerts_at += more * self.alert_s
@@ -162,11 +176,12 @@ class Reports:
 
     def mute(self, asker, seconds):
         """Tell `asker` nothing by itself for so long; what to say of that."""
+        missed = self._mute.pop(asker.person, (0, 0))[1]
         if not seconds:
-            self._mute.pop(asker.person, None)
-            return "You are told everything."
-        self._mute[asker.person] = [self._thing.clock.uptime_s() + seconds, 0]
-        return "Mute for {}: no reports, no alarms but durable ones.".format(duration(seconds))
+            text = "You are told everything"
+            return text + (" again. Left out: {}.".format(missed) if missed else ".")
+        self._mute[asker.person] = [self._thing.clock.uptime_s() + seconds, missed]
+        return "Mute for {}: no reports, and no alarms but durable ones.".format(duration(seconds))
 
 
 def duration(seconds):

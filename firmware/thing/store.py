@@ -9,16 +9,18 @@ VERSION = 1
 def load(path, log):
     """The dict that save() wrote to the file `path`; {} where there is none, and with one line for
     `log` where it cannot be used."""
+    why = "damaged"
     try:
         with open(path) as f:
             kept = json.load(f)
-        if kept.pop("version") == VERSION:
-            return kept
-        why = "of another version"
+        if isinstance(kept, dict) and "version" in kept:
+            if kept.pop("version") == VERSION:
+                return kept
+            why = "of another version"
     except OSError:
         return {}
-    except (ValueError, KeyError, AttributeError):
-        why = "damaged"
+    except ValueError:
+        pass
     log("{}: {}: not used".format(path, why))
     return {}
 

@@ -99,6 +99,12 @@ class Device:
         new.write_text(json.dumps(dict(board)), "utf-8")
         new.replace(self.folder / "board.json")
 
+    def set_pins(self, levels: Mapping[int, int]) -> None:
+        """Write what the input pins read from now on: {13: 1}."""
+        new = self.folder / "pins.json.new"
+        new.write_text(json.dumps({str(pin): level for pin, level in levels.items()}), "utf-8")
+        new.replace(self.folder / "pins.json")
+
     def _command(self) -> tuple[list[str], dict[str, str]]:
         if self.runtime == "cpython":
             path = os.pathsep.join(map(str, (*self._path, FIRMWARE, _SIMULATED)))

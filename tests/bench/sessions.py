@@ -321,7 +321,7 @@ def least_reliable(world: World) -> Result:
 )
 def least_sensor(world: World) -> Result:
     """The agent's smallest useful device: its app, as it is."""
-    path = [world.sensor, world.thing, world.core, world.programs / "rom"]
+    path = [world.apps, world.thing, world.core, world.programs / "rom"]
     with Chat(world) as chat:
 
         def trial(kb: int) -> None:

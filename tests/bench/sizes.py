@@ -124,4 +124,4 @@ def outbox(world: World) -> Result:
 @figure("size.sensor", ".mpy -O2 of the app sensor.py", "B", exact=True)
 def sensor(world: World) -> Result:
     """A whole program on the agent."""
-    return Result((world.sensor / "sensor.mpy").stat().st_size)
+    return Result((world.apps / "sensor.mpy").stat().st_size)

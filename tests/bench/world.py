@@ -67,12 +67,10 @@ class World:
         return self._compiled("thing")
 
     @cached_property
-    def sensor(self) -> Path:
-        """A folder to import from, with the compiled `sensor.py`; or Skipped."""
-        source = FIRMWARE / "apps" / "sensor.py"
-        if not source.exists():
-            raise Skipped("firmware/apps/sensor.py is not there yet")
-        mpy.compile_file(source, self.folder / "apps" / "sensor.mpy", name="apps/sensor.py")
+    def apps(self) -> Path:
+        """A folder to import from, with the compiled apps; or Skipped."""
+        if not mpy.compile_tree(FIRMWARE / "apps", self.folder / "apps"):
+            raise Skipped("firmware/apps has none")
         return self.folder / "apps"
 
     @cached_property

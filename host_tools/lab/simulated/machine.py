@@ -1,5 +1,8 @@
 """`machine` without hardware, for either interpreter: pins whose changes appear on the console,
-and, loaded on demand from `board`, its watchdog, clock and reset."""
+inputs that read what `pins.json` in the working directory says, {"13": 1}, and, loaded on demand
+from `board`, its watchdog, clock and reset."""
+
+import json
 
 
 class Pin:
@@ -8,13 +11,23 @@ class Pin:
     IN = 0
     OUT = 1
 
+    PULL_UP = 1
+    PULL_DOWN = 2
+
     def __init__(self, id, mode=-1, pull=-1, value=None):
         self.id = id
+        self._input = mode == self.IN
         self._value = value or 0
 
     def value(self, x=None):
         """Without `x` the level; with it, set the level."""
         if x is None:
+            if self._input:
+                try:
+                    with open("pins.json") as f:
+                        self._value = json.load(f).get(str(self.id), self._value)
+                except (OSError, ValueError):  # nobody moved it
+                    pass
             return self._value
         x = 1 if x else 0
         if x != self._value:

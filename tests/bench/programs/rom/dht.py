@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""As much of `dht` as sensor.py uses; a board has it in ROM. It measures the trial's number."""
+"""As much of `dht` as the apps use; a board has it in ROM. It measures the trial's number."""
 
 import os
 

@@ -1,12 +1,13 @@
 # mypy: ignore-errors
-"""What sensor.py and the agent use of a board's `machine`, and no more: a board has it in ROM."""
+"""What the apps and the agent use of a board's `machine`, and no more: a board has it in ROM."""
 
 
 class Pin:
+    IN = 0
     OUT = 1
 
     def __init__(self, id, mode=0, value=0):
-        self.value = print
+        self.value = self.on = self.off = int
 
 
 class WDT:
