@@ -1,12 +1,17 @@
-"""Who may do what, and who sees the device: only people with a role, and nobody else."""
+"""Who may do what, how often, and who sees the device: people with a role, and nobody else."""
+
+import asyncio
 
 from uxmpp.client import StanzaError
 from uxmpp.jid import bare
 from uxmpp.xml import Element
 
+from .store import load
+
 _ROSTER = "jabber:iq:roster"
 #: The roles, the least first; each may do what those before it may.
 ROLES = ("viewer", "operator", "owner")
+_OWNER = 3
 
 
 class Asker:
@@ -26,26 +31,71 @@ class Asker:
 
 
 class Access:
-    """Roles by bare JID, and the roster that follows from them: people with a role may see the
-    device's presence; other contacts are removed, and their requests met with silence."""
+    """Roles by bare JID: those of the configuration and, over them, those given since, which are
+    kept in roles.json. The roster follows from them: people with a role may see the device's
+    presence; other contacts are removed, and their requests met with silence. On an account that
+    is shared with a person, that person is an owner, and the roster is theirs."""
 
+    #: The most people with a role, but for what the configuration has; and how long a JID may be.
+    max_people = 32
+    max_jid = 255
     #: Where more contacts than these have no role, the account looks like a person's own: it is
     #: left as it is, and presence goes to people with a role only.
     max_removed = 4
+    #: How much one may ask at once, and then once in so many seconds.
+    burst = 10
+    pause_s = 2
+    #: The same for each owner, and for all others together; then so often in a second.
+    owner_burst = 40
+    total_burst = 30
+    rate = 2
+    #: Of the client's handlers so many are for owners only.
+    spare = 2
 
     def __init__(self, thing):
+        self._thing = thing
         self._client = client = thing.client
         config = thing.config
+        #: Functions of a bare JID whose role has changed; coroutine functions, too.
+        self.on_change = []
+        #: Functions of the bare JID and the stanza of somebody who is no owner: whether to let it
+        #: in. To others than people with a role the device is not there.
+        self.guests = []
+        self.path = thing.folder + "roles.json"
         self._ranks = {}
-        for rank, role in enumerate(ROLES):
+        self._used = {}  # bare JID -> [when all may be asked at once again, when a flood is over]
+        for role in ROLES:
             for person in config[role + "s"]:
-                self._ranks[person] = rank + 1
+                self.give(person, role)
+        #: What is in roles.json: the role by bare JID, "" for none; "pair": see pairing.
+        self.kept = load(self.path, client.log)
+        for person, role in self.kept.items():
+            if "@" in person:
+                self.give(person, role)
+        self._shared = config.get("shared")
+        if self._shared:
+            self.give(client.account, ROLES[-1])
         self._apart = []  # people with a role who do not get what goes to the roster
-        self._all = False  # nobody else gets what goes to the roster
+        self._all = None  # nobody else gets what goes to the roster; False: the roster is left
+        self._ahead = False  # consent may be given in advance
         self._shown = None
-        client.accepts = self.known
+        self._total = 0
+        if not self.owners and "pair" in config:
+            from .pairing import Pairing
+
+            Pairing(self, thing)
+        client.accepts = self._accepts
         client.on("presence", None, self._presence)
         client.on("set", _ROSTER, self._push)
+        client.on("features", "urn:xmpp:features:pre-approval", self._offer)
+
+    def give(self, person, role):
+        """Have a bare JID hold a role, or none, until the next start; assign() does all of it."""
+        if role in ROLES:
+            self._ranks[person] = ROLES.index(role) + 1
+        else:
+            self._ranks.pop(person, None)
+            self._used.pop(person, None)
 
     def known(self, person):
         """Whether a bare JID has a role."""
@@ -64,17 +114,63 @@ class Access:
     @property
     def owners(self):
         """The bare JIDs of all owners, as a list."""
-        return [person for person, rank in self._ranks.items() if rank == len(ROLES)]
+        return [person for person, rank in self._ranks.items() if rank == _OWNER]
 
     def allows(self, person, role):
         """Whether a bare JID may do what needs `role`."""
-        return self._ranks.get(person, 0) > ROLES.index(role)
+        return self.rank(person) > ROLES.index(role)
+
+    def allow(self, person):
+        """Whether a bare JID may ask for one thing more now. To be called once for a request,
+        before anything is done for it. After a no, say nothing: who asks too much is told so
+        here, once."""
+        rank = self.rank(person)
+        if not rank:
+            return False
+        # Times in units of 1 / rate s: no fractions
+        now = self._thing.clock.uptime_s() * self.rate
+        cost, room, total = 1, self.owner_burst, self._total
+        if rank < _OWNER:
+            cost, room = self.pause_s * self.rate, self.burst
+            total = max(total, now) + 1
+        room *= cost
+        used = self._used.setdefault(person, [0, -1])
+        full = max(used[0], now) + cost
+        if full - now <= room and total - now <= self.total_burst:
+            used[0] = full
+            self._total = total
+            return True
+        self._client.dropped += 1
+        if now > used[1]:
+            self._client.log(person + ": too many messages")
+            # CPython forgets a task that nobody keeps
+            self._task = asyncio.create_task(
+                self.say(person, "Too many messages; I am silent for a while.")
+            )
+        used[1] = now + room
+        return False
+
+    async def say(self, to, text):
+        """Send a chat message, where there is a session."""
+        try:
+            await self._thing.say(to, text)
+        except OSError:  # no session, nobody to tell
+            pass
+
+    async def assign(self, asker, person, role):
+        """As roles.assign(), loaded with the first use."""
+        from .roles import assign
+
+        return await assign(self, asker, person, role)
 
     async def settle(self):
         """Bring the server's roster in line, before the first presence of a session."""
         client = self._client
         self._apart = list(self._ranks)
-        self._all = False
+        self._all = None
+        if self._shared:
+            self._all = False
+            return
         try:
             answer = await client.iq("get", Element("query", _ROSTER))
             query = answer.find("query", _ROSTER)
@@ -89,6 +185,7 @@ class Access:
         except StanzaError as e:
             # Who else would see us is not known, or not to be changed
             client.log("roster: {}: presence goes to people with a role only".format(e.condition))
+            self._all = False
             return
         ask = list(self._ranks)
         for item in items:
@@ -99,7 +196,7 @@ class Access:
             if (state in ("to", "both") or item.get("ask")) and person in ask:
                 ask.remove(person)
         for person in ask:
-            await self._send(person, "subscribe")
+            await self._ask(person)
         self._all = True
 
     async def announce(self, children):
@@ -121,14 +218,34 @@ class Access:
     async def _send(self, to, kind):
         await self._client.send(Element("presence", None, {"to": to, "type": kind}))
 
+    async def _ask(self, person):
+        await self._send(person, "subscribe")
+        if self._ahead:  # RFC 6121 section 3.4
+            await self._send(person, "subscribed")
+
+    def _offer(self, stanza, payload):
+        self._ahead = True
+
+    def _accepts(self, person, el):
+        rank = heard = self.rank(person)
+        if rank < _OWNER:
+            client = self._client
+            for f in self.guests:
+                heard = f(person, el) or heard
+            if el.name != "presence" and len(client._tasks) >= client.max_handlers - self.spare:
+                return False
+        # Whose message made them an owner has had the answer
+        return heard and rank == self.rank(person)
+
     async def _presence(self, stanza, payload):
         # From people with a role only; the client has dropped all others
         sender = stanza.get("from")
         person = bare(sender)
         if stanza.get("type") == "subscribe":
-            await self._send(person, "subscribed")
-            if person in self._apart and self._all:
-                self._apart.remove(person)
+            if self.known(person) and not self._shared:
+                await self._send(person, "subscribed")
+                if person in self._apart and self._all:
+                    self._apart.remove(person)
         elif stanza.get("type") is None and person in self._apart and self._shown:
             # They came online, and the server does not tell them of us
             await self._show(sender)
@@ -139,5 +256,9 @@ class Access:
             raise StanzaError("service-unavailable")
         for item in payload.elements():
             person = item.get("jid")
-            if not self.known(person) and item.get("subscription") in ("from", "both"):
-                await self._remove(person)
+            if item.get("subscription") in ("from", "both"):
+                if not self.known(person):
+                    if self._all is not False:
+                        await self._remove(person)
+                elif person in self._apart and self._all:
+                    self._apart.remove(person)

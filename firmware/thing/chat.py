@@ -1,127 +1,126 @@
-"""The chat surface: words in, one answer out."""
+"""The chat surface: the manners of messages. What is said is for `words`."""
 
-import gc
+import asyncio
+import os
+from binascii import crc32, hexlify
 
-from uxmpp.jid import bare
+from uxmpp.xml import Element
 
-from .registry import Control, Sensor
+from . import words
 
 _DELAY = "urn:xmpp:delay"
+_CARBONS = "urn:xmpp:carbons:2"
+_RECEIPTS = "urn:xmpp:receipts"
+_MARKERS = "urn:xmpp:chat-markers:0"
+_STATES = "http://jabber.org/protocol/chatstates"
+_CORRECT = "urn:xmpp:message-correct:0"
+_RESPONSE = "urn:xmpp:tmp:quick-response"
 
 
 class Chat:
-    features = ()
     """Answers chat messages from people with a role. Everything it can say comes from the
     registry."""
 
-    #: The most characters of an answer, and of a line in `status`.
+    #: The most characters of an answer.
     max_answer = 2000
-    max_line = 200
+    #: What had an effect is remembered for so many messages: it is not done again when the
+    #: message is corrected, or comes twice.
+    max_done = 16
+    #: After so many seconds one is told that the work goes on.
+    slow_s = 2
+
+    features = (_RECEIPTS, _MARKERS, _STATES, _CORRECT)
 
     def __init__(self, thing):
         self._thing = thing
+        self._done = []  # (number of the message, what was done)
+        self._pending = words.Pending()
         thing.client.on("message", None, self._message)
 
     async def _message(self, stanza, payload):
-        sender = stanza.get("from")
-        person = bare(sender)
-        kind = stanza.get("type")
-        body = stanza.find("body")
-        # The account's own messages are known to the client, but nobody with a role
-        if kind in ("groupchat", "headline") or not self._thing.access.known(person):
-            return
-        if stanza.truncated:
-            text = "That message is too long for me."
-        elif body and body.text.strip():
-            text = await self.answer(person, body.text, stanza.find("delay", _DELAY))
-        else:
-            return
-        await self._thing.say(sender, text[: self.max_answer])
-
-    async def answer(self, person, text, late=None):
-        """What to say to bare JID `person`, who wrote `text`; `late`: it was written before the
-        device was there."""
-        text = text.strip().lstrip("/!")
-        words = text.split()
-        if not words:
-            return "Try help."
-        name = words[0].lower().rstrip("?:.,")
-        if name == "help":
-            return self._help(person)
-        if name == "status":
-            return await self._status()
-        entry = self._thing.registry.find(name)
-        if not entry:
-            return "I do not know {}. Try help.".format(words[0][:32])
-        rest = text[len(words[0]) :].strip()
-        if isinstance(entry, Sensor):
-            await self._thing.read(entry)
-            return name + ": " + entry.state()
-        if isinstance(entry, Control) and not rest:
-            return name + ": " + entry.state()
-        if late:
-            return "I was away when you wrote: {}. Write it again if you still want it.".format(
-                text[:80]
-            )
-        try:
-            words = (
-                [rest] if isinstance(entry, Control) else rest.split(None, len(entry.params) - 1)
-            )
-            return (
-                name
-                + ": "
-                + await self._thing.act(entry, words, self._thing.asker(person, "chat"))
-            )
-        except ValueError as e:
-            return "{}: {}".format(name, e)
-        except Exception as e:
-            return "{}: failed: {}".format(name, self._thing.why(e))
-
-    def _help(self, person):
-        lines = ["status: everything at once"]
-        for e in self._thing.registry.entries:
-            if isinstance(e, Sensor):
-                lines.append(e.name + ": the reading" + (" in " + e.unit if e.unit else ""))
-            elif self._thing.access.allows(person, e.role):
-                lines.append(e.usage())
-            elif isinstance(e, Control):
-                lines.append(e.name + ": the state")
-        return "\n".join(lines)
-
-    async def _status(self):
         thing = self._thing
-        lines = []
-        for e in thing.registry.entries:
-            if isinstance(e, Sensor):
-                await thing.read(e)
-            elif not isinstance(e, Control):
-                continue
-            lines.append((e.name + ": " + e.state())[: self.max_line])
-        c = thing.client
-        lines.append(
-            "up {}, {} cuts, {} faults, {} dropped, {} refused{}".format(
-                _duration(thing.clock.uptime_s()),
-                c.cuts,
-                thing.faults,
-                c.dropped,
-                c.refused,
-                _memory(),
-            )
+        sender = stanza.get("from")
+        asker = thing.asker(sender, "chat")
+        body = stanza.find("body")
+        if (
+            stanza.get("type") in ("groupchat", "headline")
+            or not asker.rank
+            or not (body or stanza.truncated)
+            or self._copied(stanza, asker)
+            or not thing.access.allow(asker.person)
+        ):
+            return
+        id = stanza.get("id")
+        replaced = stanza.find("replace", _CORRECT)
+        keys = [
+            crc32("{}\n{}".format(asker.person, i).encode())
+            for i in (id, replaced and replaced.get("id"))
+            if i
+        ]
+        entry = args = choices = None
+        text = words.too_long
+        did = [what for key, what in self._done if key in keys]
+        if did:
+            text = "I did that already: {}. Write it as a new message.".format(did[-1])
+        elif body:
+            line = words.understand(thing, body.text, asker, self._pending)
+            entry, args, text, choices = line
+            if not text:
+                return
+        if entry and args is not None:
+            text = words.plain(text)[: words.max_echo]
+            if stanza.find("delay", _DELAY):
+                entry = None
+                text = (
+                    "I was away when you wrote: {}. Write it again if you still want it.".format(
+                        text
+                    )
+                )
+            else:
+                self._done += [(key, text) for key in keys]
+                self._done = self._done[-self.max_done :]
+        # So far nothing was awaited: all this is done in the order of arrival
+        states = [_STATES for e in stanza.elements() if e.xmlns == _STATES]
+        if id and stanza.find("request", _RECEIPTS):
+            await self._send(sender, [Element("received", _RECEIPTS, {"id": id})])
+        if id and stanza.find("markable", _MARKERS):
+            await self._send(sender, [Element("displayed", _MARKERS, {"id": id})])
+        if entry:
+            if states:
+                await self._send(sender, [Element("composing", _STATES)])
+            slow = asyncio.create_task(self._slow(sender, getattr(entry, "name", entry)))
+            try:
+                text, effect = await words.perform(thing, entry, args, asker, choices)
+            finally:
+                slow.cancel()
+            if not effect:
+                self._done = [d for d in self._done if d[0] not in keys]
+        text = text[: self.max_answer]
+        more = [Element("active", xmlns) for xmlns in states[:1]]
+        for value, label in choices or ():
+            more.append(Element("response", _RESPONSE, {"value": value, "label": label}))
+        rich = thing.surfaces.get("rich")
+        if rich:
+            more += rich.dress(sender, text)
+        await self._send(sender, [Element("body", None, None, [text])] + more)
+
+    def _copied(self, stanza, asker):
+        # Whether it is somebody's copy of a message (XEP-0280), or was not meant for the device
+        # by the person it shares an account with
+        client = self._thing.client
+        if [e for e in stanza.elements() if e.xmlns == _CARBONS and e.name != "private"]:
+            return True
+        return asker.person == client.account and (
+            stanza.get("to") != client.jid or asker.jid in (client.jid, client.account)
         )
-        return "\n".join(lines)
 
+    async def _slow(self, to, name):
+        await asyncio.sleep(self.slow_s)
+        try:
+            await self._send(to, [Element("body", None, None, [name + ": I am at it."])])
+        except OSError:  # offline again
+            pass
 
-def _duration(seconds):
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return "{} {}".format(seconds // size, unit)
-    return "{} s".format(seconds)
-
-
-def _memory():
-    # CPython does not tell
-    if not hasattr(gc, "mem_free"):
-        return ""
-    gc.collect()
-    free = gc.mem_free()
-    return ", {} of {} KB free".format(free // 1024, (free + gc.mem_alloc()) // 1024)
+    async def _send(self, to, children):
+        attrs = {"to": to, "type": "chat", "id": hexlify(os.urandom(6)).decode()}
+        await self._thing.client.send(Element("message", None, attrs, children))

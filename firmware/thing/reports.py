@@ -80,9 +80,11 @@ class Reports:
         when, value = self._told.get(sensor.name, (None, None))
         read_at = self._read_at.get(sensor.name)
         due = (when is None or _elapsed(when, every)) if every is not None else False
-        if not due and read_at is not None:
+        if not due:
+            if not looks:
+                return False
             poll = sensor.poll if delta is not None or sensor.watched() else sensor.keep / 4
-            if not looks or not _elapsed(read_at, poll):
+            if read_at is not None and not _elapsed(read_at, poll):
                 return False
         self._read_at[sensor.name] = ticks_ms()
         await self._thing.read(sensor)

@@ -77,9 +77,10 @@ class Client:
         Element, is the result."""
         self._handlers[kind, xmlns] = handler
 
-    def accepts(self, jid):
-        """Whether stanzas from bare JID `jid` are for anybody here. To others the client is like
-        an account that does not exist. To be replaced; the server itself is always heard."""
+    def accepts(self, jid, el):
+        """Whether `el`, a stanza from bare JID `jid`, is for anybody here. To others the client
+        is like an account that does not exist. To be replaced; the server itself is always
+        heard."""
         return True
 
     async def on_online(self):
@@ -237,7 +238,7 @@ class Client:
                 entry[2] = el
                 entry[1].set()
             return
-        if not own and bare(sender) != self.account and not self.accepts(bare(sender)):
+        if not own and bare(sender) != self.account and not self.accepts(bare(sender), el):
             self.refused += 1
             self._refuse(el, "service-unavailable")
         elif el.name != "iq":
