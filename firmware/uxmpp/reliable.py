@@ -212,7 +212,12 @@ class ReliableClient(Client):
 
     def _take(self):
         sm = self._sm
-        return sm.take(self._queue) if sm.on else sm.rest() or super()._take()
+        if not sm.on:
+            return sm.rest() or super()._take()
+        batch = sm.take(self._queue)
+        self.dropped += sm.dropped
+        sm.dropped = 0
+        return batch
 
     def _overdue(self):
         self.beats += 1

@@ -31,6 +31,8 @@ class Acks:
         self.queue = []
         #: 0, or for how long the server has owed an answer to <r/>: others count it up.
         self.asked = 0
+        #: How many stanzas were too large to be sent.
+        self.dropped = 0
         self._acked = 0
         self._answer = self._ask = self._again = False
         self._later = False  # something was sent after the question that waits for its answer
@@ -131,7 +133,12 @@ class Acks:
             try:
                 data = el.to_bytes("jabber:client")
             except MemoryError:
-                raise
+                # Nobody loses by it but who asked; it would cut one session after the other
+                if el.name != "iq":
+                    raise
+                queue.pop(0)
+                self.dropped += 1
+                continue
             except Exception:
                 # It is no stanza, and must not come up for ever
                 queue.pop(0)

@@ -77,22 +77,22 @@ class Element:
 
     def _write(self, out, xmlns):
         name = self.name.encode()
-        out.append(b"<" + name)
+        tag = b"<" + name
         if self.xmlns is not None and self.xmlns != xmlns:
             xmlns = self.xmlns
-            out.append(b" xmlns='" + escape(xmlns) + b"'")
+            tag += b" xmlns='" + escape(xmlns) + b"'"
         for k, v in self.attrs.items():
             if v is not None:
                 if k.startswith("{"):
                     ns, k = k[1:].rsplit("}", 1)
-                    prefix = "n%d:" % len(out)
-                    out.append(b" xmlns:%s='" % prefix[:-1].encode() + escape(ns) + b"'")
+                    prefix = "n%d:" % len(tag)
+                    tag += b" xmlns:%s='" % prefix[:-1].encode() + escape(ns) + b"'"
                     k = prefix + k
-                out.append(b" " + k.encode() + b"='" + escape(str(v)) + b"'")
+                tag += b" " + k.encode() + b"='" + escape(str(v)) + b"'"
         if not self.children:
-            out.append(b"/>")
+            out.append(tag + b"/>")
             return
-        out.append(b">")
+        out.append(tag + b">")
         for c in self.children:
             if isinstance(c, str):
                 out.append(escape(c))

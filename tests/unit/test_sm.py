@@ -247,6 +247,15 @@ def test_no_memory_to_write_loses_nothing():
         assert acks.take(queue) == []
 
 
+def test_an_answer_too_large_is_dropped():
+    # It would end this session, and each that is resumed after it
+    acks = session()
+    queue = [stanza(0), Broken(1, MemoryError(), 9), stanza(2)]
+    queue[1].name = "iq"
+    assert acks.take(queue) == [wire(0), wire(2), R]
+    assert (queue, acks.dropped) == ([], 1)
+
+
 def test_what_cannot_be_written_takes_nothing_with_it():
     for error in (ValueError("x"), TypeError(), AttributeError()):
         for at in range(3):
