@@ -89,7 +89,7 @@ class Thing:
             made = __import__("thing." + name, None, None, (name,))
             made = getattr(made, name[:1].upper() + name[1:])(self)
             self.surfaces[name] = made
-            client.features = getattr(client, "features", []) + list(made.features)
+            client.features = getattr(client, "features", []) + list(getattr(made, "features", ()))
         declare(self)
 
     def _client(self, config):

@@ -1,14 +1,15 @@
 """Who may do what, how often, and who sees the device: people with a role, and nobody else."""
 
 import asyncio
+import sys
 
 from uxmpp.client import StanzaError
 from uxmpp.jid import bare
 from uxmpp.xml import Element
 
-from .store import load
+from .store import load, save
 
-_ROSTER = "jabber:iq:roster"
+ROSTER = "jabber:iq:roster"
 #: The roles, the least first; each may do what those before it may.
 ROLES = ("viewer", "operator", "owner")
 _OWNER = 3
@@ -67,7 +68,7 @@ class Access:
         for role in ROLES:
             for person in config[role + "s"]:
                 self.give(person, role)
-        #: What is in roles.json: the role by bare JID, "" for none; "pair": see pairing.
+        #: What is in roles.json: the role by bare JID, or "none"; "pair": see pairing.
         self.kept = load(self.path, client.log)
         for person, role in self.kept.items():
             if "@" in person:
@@ -86,7 +87,7 @@ class Access:
             Pairing(self, thing)
         client.accepts = self._accepts
         client.on("presence", None, self._presence)
-        client.on("set", _ROSTER, self._push)
+        client.on("set", ROSTER, self._push)
         client.on("features", "urn:xmpp:features:pre-approval", self._offer)
 
     def give(self, person, role):
@@ -96,6 +97,16 @@ class Access:
         else:
             self._ranks.pop(person, None)
             self._used.pop(person, None)
+
+    def keep(self, kept, person=None, role=None):
+        """Write `kept` to flash and, where that went well, have it hold: the role of a bare JID in
+        it, too. Whether it went well."""
+        if not save(self.path, kept, self._client.log):
+            return False
+        self.kept = kept
+        if person:
+            self.give(person, role)
+        return True
 
     def known(self, person):
         """Whether a bare JID has a role."""
@@ -158,70 +169,52 @@ class Access:
             pass
 
     async def assign(self, asker, person, role):
-        """As roles.assign(), loaded with the first use."""
+        """As roles.assign()."""
         from .roles import assign
 
-        return await assign(self, asker, person, role)
+        try:
+            return await assign(self, asker, person, role)
+        finally:
+            forget("roles")
 
     async def settle(self):
         """Bring the server's roster in line, before the first presence of a session."""
-        client = self._client
         self._apart = list(self._ranks)
-        self._all = None
-        if self._shared:
-            self._all = False
-            return
-        try:
-            answer = await client.iq("get", Element("query", _ROSTER))
-            query = answer.find("query", _ROSTER)
-            if not query:
-                raise StanzaError("too long")
-            items = query.elements()
-            others = [i.get("jid") for i in items if not self.known(i.get("jid"))]
-            if len(others) > self.max_removed:
-                raise StanzaError("{} contacts have no role".format(len(others)))
-            for person in others:
-                await self._remove(person)
-        except StanzaError as e:
-            # Who else would see us is not known, or not to be changed
-            client.log("roster: {}: presence goes to people with a role only".format(e.condition))
-            self._all = False
-            return
-        ask = list(self._ranks)
-        for item in items:
-            person = item.get("jid")
-            state = item.get("subscription")
-            if state in ("from", "both") and person in self._apart:
-                self._apart.remove(person)
-            if (state in ("to", "both") or item.get("ask")) and person in ask:
-                ask.remove(person)
-        for person in ask:
-            await self._ask(person)
-        self._all = True
+        self._all = False
+        if not self._shared:
+            self._all = None
+            from .roster import settle
+
+            await settle(self)
+            forget("roster")
 
     async def announce(self, children):
         """Send presence, with `children` as its elements, to everybody with a role: through the
         roster, and apart to those who did not subscribe."""
         self._shown = children
         for to in [None] + self._apart if self._all else self._apart:
-            await self._show(to)
+            await self.show(to)
 
-    async def _show(self, to):
+    async def show(self, to):
+        """Send the presence to a JID alone; None: to the roster."""
         await self._client.send(Element("presence", None, {"to": to}, self._shown))
 
-    async def _remove(self, person):
+    async def remove(self, person):
+        """Take a bare JID out of the roster. Raises OSError, StanzaError."""
         # Not only "unsubscribed": consent that was given in advance would outlive it
-        query = Element("query", _ROSTER)
+        query = Element("query", ROSTER)
         query.add("item", None, {"jid": person, "subscription": "remove"})
         await self._client.iq("set", query)
 
-    async def _send(self, to, kind):
+    async def send(self, to, kind):
+        """Send presence of type `kind` to a JID."""
         await self._client.send(Element("presence", None, {"to": to, "type": kind}))
 
-    async def _ask(self, person):
-        await self._send(person, "subscribe")
+    async def ask(self, person):
+        """Ask a bare JID for its contact, and give ours."""
+        await self.send(person, "subscribe")
         if self._ahead:  # RFC 6121 section 3.4
-            await self._send(person, "subscribed")
+            await self.send(person, "subscribed")
 
     def _offer(self, stanza, payload):
         self._ahead = True
@@ -243,12 +236,12 @@ class Access:
         person = bare(sender)
         if stanza.get("type") == "subscribe":
             if self.known(person) and not self._shared:
-                await self._send(person, "subscribed")
+                await self.send(person, "subscribed")
                 if person in self._apart and self._all:
                     self._apart.remove(person)
         elif stanza.get("type") is None and person in self._apart and self._shown:
             # They came online, and the server does not tell them of us
-            await self._show(sender)
+            await self.show(sender)
 
     async def _push(self, stanza, payload):
         # RFC 6121 section 2.1.6: anybody but the server would have no business here
@@ -259,6 +252,12 @@ class Access:
             if item.get("subscription") in ("from", "both"):
                 if not self.known(person):
                     if self._all is not False:
-                        await self._remove(person)
+                        await self.remove(person)
                 elif person in self._apart and self._all:
                     self._apart.remove(person)
+
+
+def forget(name):
+    """Free the memory of a module of this package; the package has a name for it, too."""
+    sys.modules.pop("thing." + name, None)
+    sys.modules["thing"].__dict__.pop(name, None)

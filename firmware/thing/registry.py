@@ -1,6 +1,8 @@
 """What a device can do: sensors (read), controls and settings (set), commands (do), events (told).
 Values as people write and read them, and what is wrong with those that cannot be."""
 
+#: What may be asked for without being declared.
+RESERVED = ("help", "status", "read", "yes", "no")
 #: A Param without a default: the value has to be given.
 NEEDED = object()
 
@@ -21,7 +23,7 @@ class Param:
     max_text = 200
 
     def __init__(self, name, kind=str, min=None, max=None, unit="", default=NEEDED):
-        if kind not in _EXPECTED and not isinstance(kind, tuple):
+        if not isinstance(kind, tuple) and kind not in (bool, int, float, str):
             raise ValueError(name + ": must be bool, int, float, str or a tuple of choices")
         self.name = name
         self.kind = kind
@@ -33,7 +35,7 @@ class Param:
     def parse(self, text):
         """The value that `text` means. Raises ValueError, saying what is expected."""
         kind = self.kind
-        word = text.strip().lower()
+        word = _small(text)
         try:
             if kind is bool:
                 if word in _ON or word in _OFF:
@@ -43,7 +45,7 @@ class Param:
                     return text
             elif isinstance(kind, tuple):
                 for choice in kind:
-                    if choice.lower() == word:
+                    if _small(choice) == word:
                         return choice
             else:
                 value = self._number(word)
@@ -153,8 +155,12 @@ class Sensor(Entry):
     def take(self, value, now):
         """The reading that `value` is, of what `read` returned at uptime `now`. Raises
         ValueError."""
-        if (self.min is not None and value < self.min) or (
-            self.max is not None and value > self.max
+        if (
+            value != value  # as thermocouples say it
+            or self.min is not None
+            and value < self.min
+            or self.max is not None
+            and value > self.max
         ):
             raise ValueError(show(value) + " cannot be")
         return value
@@ -312,6 +318,11 @@ class Event(Entry):
         self._tell(self, text or self.text)
 
 
+def _small(text):
+    # As MicroPython does it: CPython knows more letters
+    return text.strip().encode().lower().decode()
+
+
 def show(value):
     """A value as people read it."""
     if isinstance(value, bool):
@@ -325,7 +336,7 @@ def show(value):
 
 def seconds(text):
     """The seconds in a time as people write it: "90s", "1,5 h", "2 days". Raises ValueError."""
-    word = text.strip().lower()
+    word = _small(text)
     number = word.rstrip(_LETTERS)
     try:
         size = _scale(word[len(number) :].strip())
@@ -381,9 +392,9 @@ class Registry:
     def add(self, entry):
         """Declare an Entry; returns it. Raises ValueError for a name that cannot be."""
         name = entry.name
-        if not name or name != name.lower() or len(name.split()) != 1 or name[:1] in "/!":
+        if name.split() != [name] or name != name.lower() or name[:1] in "/!":
             raise ValueError(repr(name) + ": a name is one word in small letters")
-        if name == "help" or self.find(name):
+        if name in RESERVED or self.find(name):
             raise ValueError(repr(name) + ": the name is taken")
         if len(self.entries) >= self.max_entries:
             raise ValueError("more than {} declarations".format(self.max_entries))

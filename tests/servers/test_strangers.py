@@ -10,6 +10,8 @@ from .helper import (
     bodies,
     both,
     device_of,
+    lines,
+    online,
     owner_of,
     pinged,
     plain,
@@ -20,6 +22,7 @@ from .helper import (
 )
 
 CLIENT = "{jabber:client}"
+PING = "<ping xmlns='urn:xmpp:ping'/>"
 #: What the server says of an account to those who may not know: not that it is there.
 HARMLESS = {"unsubscribe", "unsubscribed", "unavailable"}
 
@@ -159,6 +162,41 @@ def test_device_is_like_nobody(world, runtime):
         asyncio.run(main(device))
 
 
+def test_device_without_an_owner_is_like_nobody(world):
+    """It waits for the pairing code; of that, too, nobody learns."""
+    guess = "<message to='{0}' type='chat'><body>pair 2345-6789</body></message>"
+
+    async def main(device):
+        there, nobody = world.jid("dev"), world.jid("nobody")
+        async with owner_of(world) as owner, owner_of(world, "stranger") as stranger:
+            jid = await online(device)
+            resource = "/" + jid.partition("/")[2]
+            got = recorded(stranger)
+            for to in (there, nobody):
+                stranger.client.send_raw(guess.format(to + resource) + guess.format(to))
+                send_all(stranger, to + resource, "full")
+            await pinged(stranger)
+            await lines(device, "^pair: a wrong code, 1 of 10$")
+            # With the last of what was sent before, all of it is handled
+            ends = [await stranger.iq(to + resource, PING) for to in (there, nobody)]
+            assert plain(ends[0]) == plain(ends[1])
+            end = asyncio.get_running_loop().time() + 20
+            while "You are my owner now. Try help." not in bodies(owner, jid):
+                assert asyncio.get_running_loop().time() < end
+                await owner.say(jid, "pair right-code")
+                await asyncio.sleep(0.2)
+            known, unknown = said(got, there), said(got, nobody)
+            for name in IQS:
+                assert known[f"iq-{name}-full"] == unknown[f"iq-{name}-full"], name
+            # An account in which nobody is online is as silent
+            assert not [name for name in known if "message" in name]
+            assert len(unknown) > len(IQS)
+            assert {el.get("type") for el in presences(got, there)} <= {*HARMLESS, "error"}
+
+    with device_of(world, "32", owners=[], pair="RIGHT CODE") as device:
+        asyncio.run(main(device))
+
+
 async def start_watched(world, device, stranger, owner):
     """Start the device and have it change its presence: what the stranger sees of all that."""
     got = recorded(stranger)
@@ -175,10 +213,14 @@ async def start_watched(world, device, stranger, owner):
         set_level(device, "40")
         await owner.presence(world.jid("dev"), lambda p: p.status == "level: 40 cm")
         await handled(owner, stranger, jid)
-    # Its end is nobody's business either
-    await owner.presence(world.jid("dev"), lambda p: p.type == "unavailable")
     await pinged(stranger)
-    return [el.get("type") for el in presences(got, world.jid("dev"))]
+    seen = [el.get("type") for el in presences(got, world.jid("dev"))]
+    # Its end is nobody's business either; the server would keep its session for a while
+    world.server.delete_account("dev")
+    await owner.presence(jid, lambda p: p.type == "unavailable")
+    await pinged(stranger)
+    assert {el.get("type") for el in presences(got, world.jid("dev"))[len(seen) :]} <= HARMLESS
+    return seen
 
 
 @both
@@ -372,7 +414,7 @@ def test_size_makes_no_difference(world, runtime, size):
                 )
                 await handled(owner, stranger, jid)
             assert list(said(got, world.jid("dev"))) == [f"large{i}" for i in range(4)]
-            status = await owner.ask(jid, "status")
+            status = (await owner.ask(jid, "status")).replace("*", "")
             assert "lamp: off" in status and ", 0 cuts, " in status
             assert device.output() == jid + ": online\n"
 
