@@ -1,13 +1,8 @@
-"""The surface of ad-hoc commands (XEP-0050): what may be set and done, as menus and forms."""
+"""The surface of ad-hoc commands (XEP-0050): what may be set and done, as menus and forms. What
+answers is loaded with a question, and unloaded after it."""
 
-import os
-from binascii import hexlify
-
-from uxmpp.client import STANZAS, StanzaError
-from uxmpp.xml import Element
-
-from . import dataform
-from .registry import Command, Control, show
+from .access import forget
+from .registry import Command
 
 XMLNS = "http://jabber.org/protocol/commands"
 _INFO = "http://jabber.org/protocol/disco#info"
@@ -21,7 +16,7 @@ class Forms:
     in the form, which comes again; what is no answer to the form is an error. A first IQ with a
     form in it is refused: nobody was shown what it answers. xml:lang is not looked at."""
 
-    features = (XMLNS, dataform.XMLNS, _ITEMS)
+    features = (XMLNS, "jabber:x:data", _ITEMS)
     #: The most sessions; a new one ends that which was idle longest.
     max_sessions = 4
     #: Seconds that a session waits for its next stage.
@@ -30,192 +25,28 @@ class Forms:
     max_answer = 2000
 
     def __init__(self, thing):
-        self._thing = thing
-        # [uptime at which it ends or -1 where it has, texts that wait for their confirmation or
-        # None, (id, full JID), entry], that of the last answer last
-        self._sessions = []
-        self._all = Command("read", None, (), role="viewer")
+        self.thing = thing
+        #: [uptime at which it ends or -1 where it has, texts that wait for their confirmation or
+        #: None, (id, full JID), entry], that of the last answer last
+        self.sessions = []
+        #: What stands for all that can be read.
+        self.all = Command("read", None, (), role="viewer")
+        self._busy = 0
         on = thing.client.on
-        on("get", _INFO, self._disco)
-        on("get", _ITEMS, self._disco)
-        on("set", XMLNS, self._command)
+        on("get", _INFO, self._asked)
+        on("get", _ITEMS, self._asked)
+        on("set", XMLNS, self._asked)
 
-    def _find(self, asker, node):
-        # The entries behind a node: those that `asker` may use
-        thing = self._thing
-        return [
-            e
-            for e in thing.registry.entries + [self._all]
-            if node in (XMLNS, e.name) and e.role and thing.may(e, asker)
-        ]
-
-    def _disco(self, stanza, query):
-        node = query.get("node")
-        client = self._thing.client
-        found = self._find(self._thing.asker(stanza.get("from"), "forms"), node)
-        result = Element("query", query.xmlns, {"node": node})
-        if query.xmlns == _INFO:
-            if not found:
-                from uxmpp.xep.disco import answer
-
-                return answer(client, query)
-            attrs = {"category": "automation", "type": "command-list"}
-            if node != XMLNS:
-                attrs["type"] = "command-node"
-                attrs["name"] = _title(found[0])
-            result.add("identity", None, attrs)
-            for feature in self.features[:2]:
-                result.add("feature", None, {"var": feature})
-        elif node == XMLNS:
-            items = []
-            for e in found:
-                attrs = {"jid": client.jid, "node": e.name, "name": _title(e)}
-                items.append(Element("item", None, attrs).to_bytes())
-            result.children.append(_Written(b"".join(items)))
-        elif node and not found:
-            raise StanzaError("item-not-found")
-        return result
-
-    async def _command(self, stanza, command):
-        thing = self._thing
-        asker = thing.asker(stanza.get("from"), "forms")
-        if not thing.access.allow(asker.person):
-            raise StanzaError("resource-constraint", "wait")
-        # In every stage anew: roles change
-        node = command.get("node")
-        found = self._find(asker, node)
-        if not found or node == XMLNS:
-            raise StanzaError("item-not-found")
+    async def _asked(self, stanza, payload):
+        self._busy += 1
         try:
-            id, status, kind, said, form, actions = await self._stage(asker, found[0], command)
-        except (StanzaError, ValueError) as e:
-            # The client knows nothing of conditions of ours
-            condition = getattr(e, "condition", "bad-payload")
-            ended = condition == "session-expired"
-            error = Element("error", None, {"type": "cancel" if ended else "modify"})
-            error.add("not-allowed" if ended else "bad-request", STANZAS)
-            error.add("text", STANZAS, None, thing.why(e))
-            error.add(condition, XMLNS)
-            attrs = {"type": "error", "id": stanza.get("id"), "to": asker.jid}
-            await thing.client.send(Element("iq", None, attrs, [error]))
-            stanza.name = None  # it is answered: the client is not to
-            return None
-        result = Element("command", XMLNS, {"node": node, "sessionid": id, "status": status})
-        if actions:
-            allowed = result.add("actions", None, {"execute": actions[-1]})
-            for action in actions:
-                allowed.add(action)
-        if said:
-            result.add("note", None, {"type": kind}, said[: self.max_answer])
-        if form:
-            result.children.append(form)
-        return result
+            from . import adhoc
 
-    async def _stage(self, asker, entry, command):
-        # (session id, status, type and text of the note, form, actions) to answer; raises
-        # StanzaError for a condition of XEP-0050, ValueError with what is wrong with the payload
-        thing = self._thing
-        sessions = self._sessions
-        params = entry.params
-        action = command.get("action") or "execute"
-        if action not in ("execute", "next", "complete", "prev", "cancel"):
-            raise StanzaError("malformed-action")
-        x = command.find("x", dataform.XMLNS)
-        now = thing.clock.uptime_s()
-        id = command.get("sessionid")
-        asked = kept = said = None
-        if id is None:
-            if action != "execute":
-                raise StanzaError("bad-sessionid")
-            if x:
-                raise ValueError("execute it first, without a form")
-            id = hexlify(os.urandom(12)).decode()
-            session = [0, None, (id, asker.jid), entry]
-            if isinstance(entry, Control):
-                values = [entry.value]
-            else:
-                values = [p.default for p in params]
-            ready = not params
-        else:
-            session = [s for s in sessions if s[2:] == [(id, asker.jid), entry]]
-            if not session:
-                raise StanzaError("bad-sessionid")
-            session = session[0]
-            if now > session[0]:
-                raise StanzaError("session-expired")
-            if action == "cancel":
-                session[:2] = -1, None
-                return id, "canceled", None, None, None, None
-            values = session[1]
-            asked = values is not None
-            ready = action != "prev"
-            if not asked:
-                if not ready or action == "complete" and entry.confirm:
-                    raise StanzaError("bad-action")
-                if not x:
-                    raise ValueError("the form is missing")
-                values = dataform.read(x, params)
-            elif ready and x:
-                dataform.read(x, ())
-            elif not ready and not params:
-                raise StanzaError("bad-action")
-        if ready:
-            try:
-                words = [text for text in values if text is not None]
-                if None in values[: len(words)]:
-                    raise ValueError(params[values.index(None)].name + " is missing")
-                if asked or not entry.confirm:
-                    # Ended now: who sends it twice has it done once
-                    session[:2] = -1, None
-                    if entry is self._all:
-                        return id, "completed", None, None, await self._read(), None
-                    said = await thing.act(entry, words, asker)
-                    return id, "completed", "info", said, None, None
-                args = entry.arguments(words)
-                if len(str(words)) > self.max_answer:
-                    raise ValueError("too long")
-                kept = values
-            except Exception as e:
-                said = thing.why(e)
-                if not params or not isinstance(e, ValueError):
-                    return id, "completed", "error", said, None, None
-        kind = "error"
-        actions = ("next" if entry.confirm else "complete",)
-        if kept is not None:
-            kind = "warn"
-            said = "To be done: " + " ".join([entry.name] + [show(a) for a in args])
-            actions = ("prev", "complete") if params else ("complete",)
-            params = ()
-        session[:2] = now + self.session_s, kept
-        if session in sessions:
-            sessions.remove(session)
-        elif len(sessions) >= self.max_sessions:
-            sessions.remove(min(sessions, key=lambda s: s[0]))
-        sessions.append(session)
-        form = dataform.form(params, values, _title(entry), None if params else said)
-        return id, "executing", kind, said, form, actions
-
-    async def _read(self):
-        # A form with all that can be read
-        thing = self._thing
-        x = Element("x", dataform.XMLNS, {"type": "result"})
-        x.add("title", None, None, thing.config["name"])
-        fields = []
-        for e in thing.registry.entries:
-            if not isinstance(e, Command):
-                await thing.read(e)
-                field = Element("field", None, {"var": e.name})
-                field.add("value", None, None, e.state())
-                fields.append(field.to_bytes())
-        x.children.append(_Written(b"".join(fields)))
-        return x
-
-
-class _Written(Element):
-    # Elements, as bytes: those of a long list would take six times the room
-    def _write(self, out, xmlns):
-        out.append(self.name)
-
-
-def _title(entry):
-    return "Read everything" if entry.name == "read" else entry.name.replace("_", " ")
+            if payload.xmlns == XMLNS:
+                return await adhoc.command(self, stanza, payload)
+            return adhoc.disco(self, stanza, payload)
+        finally:
+            self._busy -= 1
+            if not self._busy:
+                forget("adhoc")
+                forget("dataform")

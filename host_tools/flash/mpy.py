@@ -1,12 +1,19 @@
 """MicroPython's bytecode: `.py` to `.mpy`, for a device that has no memory to compile."""
 
 import subprocess
+import tempfile
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 COMPILE_LIMIT_S = 60.0
+#: The most compiled files that are kept in memory.
+MAX_KEPT = 512
+
+#: How the library is compiled for a device: without line numbers, which nothing there shows, and
+#: which take a fifteenth of its memory. An app keeps its own.
+LIBRARY_OPT = 3
 
 # The half of a module that is for CPython only; it never travels to a device.
 HOST_ONLY = "*_cpython.py"
@@ -24,29 +31,50 @@ def compile_file(source: Path, target: Path, *, name: str | None = None, opt: in
     """
     if name is None:
         name = _name(source, source.parent)
+    target.unlink(missing_ok=True)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # `-s`: else the path on this machine would stand in the bytecode, and in its size.
-        done = subprocess.run(
-            [_program(), f"-O{opt}", "-s", name, "-o", str(target), "--", str(source)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=COMPILE_LIMIT_S,
-        )
-    except subprocess.TimeoutExpired:
-        raise MpyError(f"{name}: mpy-cross had not ended after {COMPILE_LIMIT_S:g} s") from None
+        text = source.read_bytes()
     except OSError as e:
         raise MpyError(f"{name} is not compiled: {e}") from e
-    if done.returncode:
-        target.unlink(missing_ok=True)
-        said = [s.strip() for s in (done.stderr + done.stdout).splitlines() if s.strip()]
-        # A traceback: what is wrong stands last, where it is wrong before that.
-        place = next((s for s in reversed(said) if s.startswith("File ")), "")
-        why = said[-1] if said else f"mpy-cross ended with {done.returncode}"
-        raise MpyError(f"{name} is not compiled: {why}" + (f" ({place})" if place else ""))
+    made = _bytecode(text, name, opt)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(made)
+    except OSError as e:
+        raise MpyError(f"{target} cannot be written: {e}") from e
     return target
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _bytecode(text: bytes, name: str, opt: int) -> bytes:
+    """Return what mpy-cross makes of a source; many devices of one program compile it once."""
+    with tempfile.TemporaryDirectory(prefix="uxmpp-mpy-") as folder:
+        source = Path(folder, "source.py")
+        target = Path(folder, "target.mpy")
+        source.write_bytes(text)
+        try:
+            # `-s`: else the path on this machine would stand in the bytecode, and in its size.
+            done = subprocess.run(
+                [_program(), f"-O{opt}", "-s", name, "-o", str(target), "--", str(source)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=COMPILE_LIMIT_S,
+            )
+        except subprocess.TimeoutExpired:
+            raise MpyError(
+                f"{name}: mpy-cross had not ended after {COMPILE_LIMIT_S:g} s"
+            ) from None
+        except OSError as e:
+            raise MpyError(f"{name} is not compiled: {e}") from e
+        if done.returncode:
+            said = [s.strip() for s in (done.stderr + done.stdout).splitlines() if s.strip()]
+            # A traceback: what is wrong stands last, where it is wrong before that.
+            place = next((s for s in reversed(said) if s.startswith("File ")), "")
+            why = said[-1] if said else f"mpy-cross ended with {done.returncode}"
+            raise MpyError(f"{name} is not compiled: {why}" + (f" ({place})" if place else ""))
+        return target.read_bytes()
 
 
 def compile_tree(

@@ -19,14 +19,14 @@ CHECK_S = 0.2
 
 # What is said with --once, and the pattern that the whole answer must fit
 _CONVERSATION = (
-    ("help", r"status: .*\ntemperature: .*\nrelay: .*\nblink .*"),
+    ("help", r"\*temperature\*: .*\n\*relay\*: on or off\n\*blink\* .*\nAlso: status, .*"),
     ("temperature", r"temperature: \d+(\.\d+)? °C"),
     ("Humidity?", r"humidity: \d+(\.\d+)? %"),
     ("relay", r"relay: off"),
     ("relay on", r"relay: on"),
     ("relay sideways", r"relay: must be on or off, not sideways"),
     ("blink 2", r"blink: 2 times"),
-    ("status", r"temperature: .*humidity: .*relay: on\nup .*"),
+    ("status", r"\*temperature\*: .*\*humidity\*: .*\*relay\*: on, since .*\nup .*"),
     ("open the door", r"I do not know open\. Try help\."),
 )
 

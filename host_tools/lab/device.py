@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ..flash.mpy import FIRMWARE, compile_tree
+from ..flash.mpy import FIRMWARE, LIBRARY_OPT, compile_tree
 from . import micropython
 from .errors import LabError
 from .process import POLL_S, STOP_LIMIT_S, Child
@@ -113,11 +113,15 @@ class Device:
         flash = self.folder / "flash"
         if not flash.exists():
             for part in ("uxmpp", "thing"):
-                compile_tree(FIRMWARE / part, flash / part)
+                compile_tree(FIRMWARE / part, flash / part, opt=LIBRARY_OPT)
             compile_tree(self._app.parent, flash)
+            # What stands in for the hardware is not to take more memory than that
+            compile_tree(_SIMULATED, self.folder / "simulated", opt=LIBRARY_OPT)
         (self.folder / "boot.py").write_text(f"import {self._app.stem}\n", "utf-8")
+        simulated = self.folder / "simulated"
+        parts = [simulated / part.name for part in self._path]
         return micropython.find(int(self.runtime)).command(
-            self.folder / "boot.py", heap=self.heap, path=[*self._path, flash, _SIMULATED]
+            self.folder / "boot.py", heap=self.heap, path=[*parts, flash, simulated]
         )
 
     @property

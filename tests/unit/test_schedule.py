@@ -10,7 +10,7 @@ from thing.clock import parse
 from thing.schedule import Schedule
 from thing.zone import Zone
 
-HEAP = "600k"
+HEAP = "1200k"
 LIMIT_S = 10
 
 ROMEO = "romeo@example.org"
@@ -307,7 +307,7 @@ def test_bad_input():
 
         def check(text, answer):
             said = thing.make(text)
-            wrong = said != answer or thing.schedule._entries or os.listdir(thing.folder)
+            wrong = said != answer or thing.schedule.entries or os.listdir(thing.folder)
             return (text[:64], said) if wrong else None
 
         each(BAD, check)
@@ -468,7 +468,7 @@ def test_flash_that_cannot_be_written():
         store.os = Os()
         try:
             assert thing.make("in 5m c") == "it cannot be kept"
-            assert len(thing.schedule._entries) == 2
+            assert len(thing.schedule.entries) == 2
             # It would run again after a restart
             thing.move(300)
             assert thing.look() == []
@@ -802,7 +802,7 @@ def test_damaged():
         with open(thing.path, "w") as f:
             json.dump({"version": 1, "entries": [ENTRY] * 20}, f)
         thing.start(NOW)
-        assert len(thing.schedule._entries) == Schedule.max_entries
+        assert len(thing.schedule.entries) == Schedule.max_entries
 
 
 def test_run():
