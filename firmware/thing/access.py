@@ -77,7 +77,9 @@ class Access:
         if self._shared:
             self.give(client.account, ROLES[-1])
         self._apart = []  # people with a role who do not get what goes to the roster
-        self._all = None  # nobody else gets what goes to the roster; False: the roster is left
+        #: Whether nobody without a role gets what goes to the roster; None while that is not
+        #: known, False where the roster is left as it is.
+        self.alone = None
         self._ahead = False  # consent may be given in advance
         self._shown = None
         self._total = 0
@@ -180,9 +182,9 @@ class Access:
     async def settle(self):
         """Bring the server's roster in line, before the first presence of a session."""
         self._apart = list(self._ranks)
-        self._all = False
+        self.alone = False
         if not self._shared:
-            self._all = None
+            self.alone = None
             from .roster import settle
 
             await settle(self)
@@ -192,7 +194,7 @@ class Access:
         """Send presence, with `children` as its elements, to everybody with a role: through the
         roster, and apart to those who did not subscribe."""
         self._shown = children
-        for to in [None] + self._apart if self._all else self._apart:
+        for to in [None] + self._apart if self.alone else self._apart:
             await self.show(to)
 
     async def show(self, to):
@@ -237,7 +239,7 @@ class Access:
         if stanza.get("type") == "subscribe":
             if self.known(person) and not self._shared:
                 await self.send(person, "subscribed")
-                if person in self._apart and self._all:
+                if person in self._apart and self.alone:
                     self._apart.remove(person)
         elif stanza.get("type") is None and person in self._apart and self._shown:
             # They came online, and the server does not tell them of us
@@ -251,9 +253,9 @@ class Access:
             person = item.get("jid")
             if item.get("subscription") in ("from", "both"):
                 if not self.known(person):
-                    if self._all is not False:
+                    if self.alone is not False:
                         await self.remove(person)
-                elif person in self._apart and self._all:
+                elif person in self._apart and self.alone:
                     self._apart.remove(person)
 
 

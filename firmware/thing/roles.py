@@ -46,19 +46,19 @@ async def follow(access, person, before):
             access._apart.append(person)
             if access._shown:
                 await access.show(person)
-            if access._all:
+            if access.alone:
                 await access.ask(person)
         elif not access.known(person):
             if person in access._apart:
                 access._apart.remove(person)
             # They see it go, though the roster says nothing of them
             await access.send(person, "unavailable")
-            if access._all:
+            if access.alone:
                 await access.remove(person)
     except (OSError, StanzaError) as e:
         # The next session begins with that; until then nothing goes to the roster
         access._apart = list(access._ranks)
-        access._all = None
+        access.alone = None
         access._client.log("roster: {}: {}".format(person, access._thing.why(e)))
     for f in access.on_change:
         try:

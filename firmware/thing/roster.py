@@ -23,7 +23,7 @@ async def settle(access):
     except StanzaError as e:
         # Who else would see us is not known, or not to be changed
         client.log("roster: {}: presence goes to people with a role only".format(e.condition))
-        access._all = False
+        access.alone = False
         return
     apart = access._apart
     ask = list(apart)
@@ -36,4 +36,4 @@ async def settle(access):
             ask.remove(person)
     for person in ask:
         await access.ask(person)
-    access._all = True
+    access.alone = True

@@ -139,7 +139,7 @@ def test_once(runtime):
             r"greenhouse  temperature: [\d.]+ °C",
             r"humidity: [\d.]+ %",
             r"you  help",
-            r"greenhouse  status: everything at once",
+            r"greenhouse  \*temperature\*: the reading in °C",
             r"you  temperature",
             r"greenhouse  temperature: [\d.]+ °C",
             r"you  Humidity\?",
@@ -195,7 +195,7 @@ def test_in_a_terminal(terminal, end, code):
         os.write(ours, b"temperature\n  Relay ON\nwhat is that\n")
         demo.wait_for(HINT + r"\n(?s:.*)" + TEMPERATURE)
         demo.wait_for("greenhouse  relay: on$")
-        demo.wait_for(r"greenhouse  I do not know what\. Try help\.$")
+        demo.wait_for(r"greenhouse  I do not know that\. Try help\.$")
         # The demo, the server, the device
         assert len(demo.processes()) >= 3
         if isinstance(end, bytes):

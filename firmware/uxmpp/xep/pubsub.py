@@ -1,0 +1,35 @@
+"""Publish-Subscribe (XEP-0060), as a publisher: nodes that hold one item, at a service or, as
+personal events (XEP-0163), at one's own account."""
+
+from ..xml import Element
+
+XMLNS = "http://jabber.org/protocol/pubsub"
+
+
+async def publish(client, to, node, payload, id, access):
+    """Publish the Element `payload` as item `id` of `node`, at the service `to` or None for the
+    own account, where `access` is its access model, "presence" or "whitelist"; it is made if the
+    service does that by itself. Raises StanzaError, "conflict" for another model; OSError."""
+    ask, change = query(XMLNS, "publish", node)
+    change.add("item", None, {"id": id}).children.append(payload)
+    ask.add("publish-options").children.append(form("#publish-options", access))
+    await client.iq("set", ask, to)
+
+
+def query(xmlns, name, node):
+    """(<pubsub/> in `xmlns`, <`name`/> for `node` in it)."""
+    ask = Element("pubsub", xmlns)
+    return ask, ask.add(name, None, {"node": node})
+
+
+def form(kind, access):
+    """What a node should be like, as a form of type `kind`, "#node_config"."""
+    made = Element("x", "jabber:x:data", {"type": "submit"})
+    for var, value in (
+        ("FORM_TYPE", XMLNS + kind),
+        ("pubsub#persist_items", "1"),
+        ("pubsub#max_items", "1"),
+        ("pubsub#access_model", access),
+    ):
+        made.add("field", None, {"var": var}).add("value", None, None, value)
+    return made

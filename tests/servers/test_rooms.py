@@ -1,0 +1,185 @@
+"""A device in group chats (XEP-0045): whom it answers there, and who gets nothing."""
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+
+from .helper import condition, device_of, online, owner_of, pinged, until
+
+LIMIT_S = 20.0
+
+
+class Occupant:
+    """An owner or a stranger in a room, by slixmpp."""
+
+    def __init__(self, owner, room, nick):
+        self.owner = owner
+        self.room = room
+        self.nick = nick
+        self.present = {}  # nick -> whether they are there, as the last presence says
+        owner.client.add_event_handler("groupchat_presence", self._seen)
+
+    def _seen(self, presence):
+        if presence["from"].bare == self.room:
+            self.present[presence["from"].resource] = presence["type"] != "unavailable"
+
+    async def enter(self, *, open_to_all=False):
+        """Join; the one who makes the room may let all see the real JIDs."""
+        muc = self.muc
+        await muc.join_muc_wait(self.room, self.nick, maxstanzas=0)
+        if open_to_all:
+            form = await muc.get_room_config(self.room)
+            form["type"] = "submit"
+            form["values"] = {"muc#roomconfig_whois": "anyone"}
+            await muc.set_room_config(self.room, form)
+        return self
+
+    @property
+    def muc(self):
+        """slixmpp's XEP-0045."""
+        return self.owner.client.plugin["xep_0045"]
+
+    def say(self, text):
+        self.owner.client.send_message(mto=self.room, mbody=text, mtype="groupchat")
+
+    async def sees(self, nick, there=True):
+        """Wait until somebody is in the room, or is not any more."""
+        await until(lambda: self.present.get(nick) is there, f"{nick}, {there}", LIMIT_S)
+
+    async def heard(self, nick):
+        """What `nick` says next."""
+        return (await self.owner.next_message(f"{self.room}/{nick}", LIMIT_S)).body
+
+    async def asked(self, text, nick="kitchen"):
+        """What `nick` answers, without the age of a state."""
+        self.say(text)
+        return re.sub(r", since \d+ s$", "", await self.heard(nick))
+
+
+@asynccontextmanager
+async def inside(lab, user, room, nick, **options):
+    async with owner_of(lab, user, plugins=("xep_0045", "xep_0004")) as owner:
+        yield await Occupant(owner, f"{room}@conference.{lab.domain}", nick).enter(**options)
+
+
+def kitchen(lab, room, program="everything", **changes):
+    """A device that is in `room` as kitchen, and belongs to the group lamps."""
+    return device_of(
+        lab,
+        "32",
+        program,
+        surfaces=["rooms"],
+        rooms=[f"{room}@conference.{lab.domain}/kitchen"],
+        groups=["lamps"],
+        **changes,
+    )
+
+
+def test_conversation(shared):
+    async def main():
+        async with (
+            inside(shared, "owner", "garden", "boss", open_to_all=True) as boss,
+            inside(shared, "stranger", "garden", "guest") as guest,
+        ):
+            boss.say("kitchen: relay on")  # before it is there
+            with kitchen(shared, "garden") as device:
+                await boss.sees("kitchen")
+                assert await boss.asked("kitchen: temperature") == "boss: temperature: 21.5 °C"
+                assert await boss.asked("Kitchen, relay") == "boss: relay: off"
+                assert await boss.asked("@kitchen relay on") == "boss: relay: on"
+                assert await boss.asked("lamps: relay off") == "boss: relay: off"
+                # A code from a room is good there, and only for who asked
+                text = await boss.asked("kitchen: format")
+                code = text.partition("yes ")[2][:4]
+                assert code.isdigit(), text
+                guest.say(f"kitchen: yes {code}")
+                assert await boss.asked(f"kitchen: yes {code}") == "boss: format: empty"
+                # Nobody spoke to it
+                for text in ("relay on", "kitchens: relay on", "kitchen", "the kitchen: relay on"):
+                    boss.say(text)
+                # Somebody without a role did
+                for text in ("kitchen: relay on", "lamps: help", "kitchen: temperature"):
+                    guest.say(text)
+                guest.owner.client.send_message(f"{guest.room}/kitchen", "relay on", mtype="chat")
+                for payload in (
+                    "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+                    "<query xmlns='jabber:iq:version'/>",
+                    "<ping xmlns='urn:xmpp:ping'/>",
+                ):
+                    answer = await guest.owner.iq(f"{guest.room}/kitchen", payload)
+                    assert condition(answer) == ("cancel", "service-unavailable")
+                assert await boss.asked("kitchen: relay") == "boss: relay: off"
+                # An alarm is for all
+                await boss.asked("kitchen: ring bob")
+                assert await boss.heard("kitchen") == "doorbell: bob"
+                assert not [m for m in boss.owner.messages if m.sender.endswith("/kitchen")]
+                assert "stranger" not in device.output()
+
+    asyncio.run(main())
+
+
+def test_the_owners_nick_is_not_the_owner(shared):
+    async def main():
+        async with inside(shared, "owner", "shed", "boss", open_to_all=True) as boss:
+            with kitchen(shared, "shed") as device:
+                await boss.sees("kitchen")
+                assert await boss.asked("kitchen: relay") == "boss: relay: off"
+                async with inside(shared, "idle", "shed", "witness") as witness:
+                    boss.muc.leave_muc(boss.room, "boss")
+                    await witness.sees("boss", False)
+                    async with inside(shared, "stranger", "shed", "boss") as thief:
+                        for text in ("kitchen: relay on", "kitchen: status", "lamps: format"):
+                            thief.say(text)
+                        await pinged(thief.owner)
+                        thief.muc.leave_muc(thief.room, "boss")
+                        await witness.sees("boss", False)
+                    await boss.enter()
+                    assert await boss.asked("kitchen: relay") == "boss: relay: off"
+                    assert await witness.heard("kitchen") == "boss: relay: off"
+                    await pinged(witness.owner)
+                    assert not [m for m in witness.owner.messages if "/kitchen" in m.sender]
+                assert "relay on" not in device.output()
+
+    asyncio.run(main())
+
+
+def test_a_room_that_hides_who_is_who(shared):
+    # Without a real JID there is no role
+    async def main():
+        async with (
+            inside(shared, "idle", "hidden", "host") as host,
+            inside(shared, "owner", "hidden", "boss") as boss,
+        ):
+            with kitchen(shared, "hidden") as device:
+                await boss.sees("kitchen")
+                boss.say("kitchen: relay on")
+                await boss.heard("boss")
+                assert await boss.owner.iq(
+                    f"{shared.jid('owner')}", "<ping xmlns='urn:xmpp:ping'/>"
+                )
+                # It did get it: it does what comes after
+                jid = await online(device)
+                answer = await boss.owner.iq(jid, "<ping xmlns='urn:xmpp:ping'/>")
+                assert answer.get("type") == "result"
+                await pinged(host.owner)
+                assert not [m for m in boss.owner.messages if m.sender.endswith("/kitchen")]
+                assert "relay on" not in device.output()
+
+    asyncio.run(main())
+
+
+def test_nick_taken_and_thrown_out(shared):
+    async def main():
+        async with (
+            inside(shared, "owner", "barn", "boss", open_to_all=True) as boss,
+            inside(shared, "stranger", "barn", "kitchen"),
+        ):
+            with kitchen(shared, "barn", "roommate"):
+                await boss.sees("kitchen_")
+                assert await boss.asked("kitchen_: relay", "kitchen_") == "boss: relay: off"
+                await boss.muc.set_role(boss.room, "kitchen_", "none")
+                await boss.sees("kitchen_", False)
+                await boss.sees("kitchen_")
+                assert await boss.asked("kitchen_: relay", "kitchen_") == "boss: relay: off"
+
+    asyncio.run(main())
