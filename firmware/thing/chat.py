@@ -29,7 +29,7 @@ class Chat:
     #: After so many seconds one is told that the work goes on.
     slow_s = 2
 
-    features = (_RECEIPTS, _MARKERS, _STATES, _CORRECT)
+    features = (_RECEIPTS, _MARKERS, _STATES, _CORRECT, "urn:xmpp:styling:0")
 
     def __init__(self, thing):
         self._thing = thing
@@ -63,21 +63,19 @@ class Chat:
         if did:
             text = "I did that already: {}. Write it as a new message.".format(did[-1])
         elif body:
-            line = words.understand(thing, body.text, asker, self._pending)
-            entry, args, text, choices = line
+            meant = words.understand(thing, body.text, asker, self._pending)
+            entry, args, text, choices = meant
             if not text:
                 return
-        if entry and args is not None:
-            text = words.plain(text)[: words.max_echo]
+        acts = args is not None and entry.name not in words.reads
+        if acts:
+            line = words.plain(text)[: words.max_echo]
             if stanza.find("delay", _DELAY):
                 entry = None
-                text = (
-                    "I was away when you wrote: {}. Write it again if you still want it.".format(
-                        text
-                    )
-                )
+                text = "I was away when you wrote: {}. Write it again if you still want it."
+                text = text.format(line)
             else:
-                self._done += [(key, text) for key in keys]
+                self._done += [(key, line) for key in keys]
                 self._done = self._done[-self.max_done :]
         # So far nothing was awaited: all this is done in the order of arrival
         states = [_STATES for e in stanza.elements() if e.xmlns == _STATES]
@@ -90,10 +88,10 @@ class Chat:
                 await self._send(sender, [Element("composing", _STATES)])
             slow = asyncio.create_task(self._slow(sender, getattr(entry, "name", entry)))
             try:
-                text, effect = await words.perform(thing, entry, args, asker, choices)
+                text, did = await words.perform(thing, entry, args, asker, choices)
             finally:
                 slow.cancel()
-            if not effect:
+            if acts and not did:
                 self._done = [d for d in self._done if d[0] not in keys]
         text = text[: self.max_answer]
         more = [Element("active", xmlns) for xmlns in states[:1]]
