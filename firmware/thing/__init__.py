@@ -3,21 +3,18 @@
 import asyncio
 import gc
 import os
-import sys
 from binascii import hexlify
 
 from uxmpp.client import StanzaError
-from uxmpp.reliable import ReliableClient
 from uxmpp.xml import Element
 
-from .access import Access, Asker
+from .access import Access, Asker, forget
 from .builtin import declare
 from .clock import Clock, parse as parse_time
 from .guard import Guard
 from .presence import Presence
 from .registry import Command, Control, Event, Occupancy, Registry, Sensor, Setting, show
 from .reports import Reports
-from .state import load as load_state, save as save_state
 
 
 class Thing:
@@ -28,6 +25,11 @@ class Thing:
     gc_threshold = 4096
     #: Seconds until what failed at the beginning of a session is tried again.
     again_s = 5
+    #: Where less is free, forms and readouts are refused: a session needs some, too.
+    spare_bytes = 8192
+    #: The longest that reading a sensor may take, and setting or doing, in seconds.
+    read_s = 10
+    act_s = 3600
     #: The most lines that `log` shows, and characters of one.
     max_lines = 12
     max_line = 100
@@ -40,36 +42,18 @@ class Thing:
         #: The last lines of the log: (uptime in seconds, text).
         self.lines = []
         self.clock = Clock()
-        from .config import ConfigError, load
+        from .setup import begin
 
-        try:
-            self.config = config = load(path)
-            self.client = client = self._client(config)
-        except (ConfigError, OSError, ValueError) as e:
-            if not isinstance(e, ConfigError):
-                e = ConfigError("{}: ca: not a certificate: {}".format(path, e))
-            print(e)
-            # A board would restart for ever; there the error leads to the prompt
-            if sys.platform in ("linux", "darwin", "win32"):
-                sys.exit(1)
-            raise e
-        # Not needed any more, and large; the package has a name for it, too
-        sys.modules.pop("thing.config", None)
-        globals().pop("config", None)
+        self.config, self.client, wifi = begin(path, self.state_path, self.log)
+        config = self.config
+        client = self.client
+        for name in ("setup", "config", "state"):
+            forget(name)
         if hasattr(gc, "threshold"):
             gc.threshold(self.gc_threshold)
         self.registry = Registry()
-        client.log = self.log
-        client.identity = ("client", "bot", config["name"])
-        client.state.update(load_state(self.state_path, client.account, client.log))
-        client.keys = config.get("keys")
         client.on_state = self._keep
         client.on_online = self._online
-        wifi = config.get("wifi")
-        if wifi:
-            from .wifi import Wifi
-
-            wifi = Wifi(wifi["ssid"], wifi.get("password"))
         self.guard = Guard(self, wifi)
         client.on_try = self.guard.before
         self.access = Access(self)
@@ -79,10 +63,10 @@ class Thing:
         self.faults = 0
         #: The last session in which the time was known, or asked for in vain.
         self.timed = None
-        self._zone = None
         self._delivery = None
         self._tasks = []
         self._own = []  # what task() was given
+        self._stopping = False
         #: What the configuration turned on, by name: each loaded only then.
         self.surfaces = {}
         for name in config["surfaces"]:
@@ -92,21 +76,9 @@ class Thing:
             client.features = getattr(client, "features", []) + list(getattr(made, "features", ()))
         declare(self)
 
-    def _client(self, config):
-        return ReliableClient(
-            config["jid"],
-            config.get("password"),
-            config.get("ca"),
-            config.get("pin"),
-            config.get("host"),
-            config.get("port"),
-            config.get("direct", False),
-            config.get("plain", False),
-            config.get("nameserver"),
-        )
-
     def log(self, text):
         """Write a line of the log, and keep it for `log`."""
+        text = " ".join(text.split())  # nobody's words begin another
         print(text)
         lines = self.lines
         if len(lines) >= self.max_lines:
@@ -160,7 +132,11 @@ class Thing:
 
     async def main(self):
         """As run(), for a program that has a loop of its own."""
-        await self._settle()
+        if self.registry.kind(Setting):
+            from . import settings
+
+            await settings.begin(self)
+            forget("settings")
         parts = [self.reports.run]
         parts += [s.run for s in self.surfaces.values() if hasattr(s, "run")] + self._own
         if self.config.get("watchdog", True):
@@ -173,6 +149,7 @@ class Thing:
         try:
             await self._part(self.client.run)
         finally:
+            self._stopping = True
             for task in self._tasks:
                 task.cancel()
             self._tasks = []
@@ -207,12 +184,17 @@ class Thing:
         while True:
             try:
                 return await run()
+            except asyncio.CancelledError as e:
+                if self._stopping:
+                    raise
+                why = e
             except Exception as e:
-                try:
-                    self.fault("device", e)
-                except Exception:  # no memory, or no room for the line
-                    pass
-                await asyncio.sleep(1)
+                why = e
+            try:
+                self.fault("device", why)
+            except Exception:  # no memory, or no room for the line
+                pass
+            await asyncio.sleep(1)
 
     def restart(self, why):
         """Restart the board, with all reports in flash; a computer goes on instead."""
@@ -241,9 +223,12 @@ class Thing:
     def _keep(self):
         client = self.client
         try:
-            save_state(self.state_path, client.account, client.state, client.log)
+            from .state import save
+
+            save(self.state_path, client.account, client.state, client.log)
         except MemoryError:  # the session is worth more
             pass
+        forget("state")
 
     async def set_clock(self):
         """Ask an NTP server for the time, where nobody knows it, or it may be wrong, and the
@@ -268,15 +253,22 @@ class Thing:
     @property
     def zone(self):
         """The Zone of the configuration's `timezone`, else UTC's."""
-        if not self._zone:
-            from .zone import Zone
+        from .zone import Zone
 
-            try:
-                self._zone = Zone(self.config.get("timezone", "UTC0"))
-            except ValueError as e:
-                self.log("timezone: {}: UTC is used".format(e))
-                self._zone = Zone("UTC0")
-        return self._zone
+        forget("zone")
+        try:
+            return Zone(self.config.get("timezone", "UTC0"))
+        except ValueError as e:
+            self.log("timezone: {}: UTC is used".format(e))
+            self.config["timezone"] = "UTC0"
+            return Zone("UTC0")
+
+    def spare(self):
+        """Whether there is memory for what takes much. Whoever asks for more is to come again."""
+        if not hasattr(gc, "mem_free") or gc.mem_free() >= self.spare_bytes:
+            return True
+        gc.collect()
+        return gc.mem_free() >= self.spare_bytes
 
     def asker(self, jid, via):
         """The Asker that a full JID is; `via`: the surface it came by."""
@@ -308,16 +300,17 @@ class Thing:
         """Take a reading, of a sensor; a failure becomes its state."""
         if not isinstance(entry, Sensor):
             return
+        was = False
         now = self.clock.uptime_s()
         try:
-            entry.value = entry.take(await _call(entry.read), now)
+            entry.value = entry.take(await self.call(self.read_s, entry.read), now)
+            was = entry.judge()
             entry.error = None
         except Exception as e:
             entry.value = None
-            entry.error = str(e) or repr(e)
+            entry.error = (str(e) or repr(e))[: self.max_line]
             self.fault(entry.name, e)
         entry.when = now
-        was = entry.judge()
         if was is not False:
             self.reports.alarm(entry, was)
         self.changed(entry)
@@ -341,12 +334,12 @@ class Thing:
             raise ValueError("only for the role {}".format(entry.role))
         args = entry.arguments(words)
         if entry.builtin:
-            return await _call(entry.do, asker, *args)
-        self.log(
-            "{} by {} ({})".format(" ".join([entry.name] + list(words)), asker.person, asker.via)
-        )
+            return await self.call(self.act_s, entry.do, asker, *args)
+        # What only owners may say is for their eyes only
+        said = entry.name if entry.role == "owner" else " ".join([entry.name] + list(words))
+        self.log("{} by {} ({})".format(said, asker.person, asker.via))
         try:
-            result = await _call(entry.do, *args)
+            result = await self.call(self.act_s, entry.do, *args)
         except Exception as e:
             if not isinstance(e, ValueError):
                 self.fault(entry.name, e)
@@ -355,38 +348,31 @@ class Thing:
             entry.value = "done" if result is None else show(result)
         else:
             entry.value = args[0] if result is None else result
-            if isinstance(entry, Setting):
-                self._keep_settings()
         entry.when = self.clock.uptime_s()
         self.changed(entry)
-        return entry.state()
+        text = entry.state()
+        if isinstance(entry, Setting):
+            from . import settings
 
-    async def _settle(self):
-        # Each setting has its function called with what was kept, or declared
-        settings = self.registry.kind(Setting)
-        if not settings:
-            return
-        from .store import load
+            if not settings.keep(self):
+                text += "; a restart forgets it: it cannot be kept"
+            forget("settings")
+        return text
 
-        kept = load(self.folder + "settings.json", self.log)
-        for s in settings:
-            try:
-                text = kept.get(s.name)
-                if text is not None:
-                    s.value = s.arguments([text])[0]
-            except (ValueError, AttributeError, TypeError):
-                self.log("settings.json: {}: not used".format(s.name))
-            try:
-                if s.value is not None:
-                    await _call(s.do, s.value)
-            except Exception as e:
-                self.fault(s.name, e)
-
-    def _keep_settings(self):
-        from .store import save
-
-        kept = {s.name: str(s.value) for s in self.registry.kind(Setting) if s.value is not None}
-        save(self.folder + "settings.json", kept, self.log)
+    async def call(self, limit, f, *args):
+        """What a declared function comes to, be it one that waits, but `limit` seconds at most.
+        Raises OSError for what takes longer, and whatever it raises."""
+        result = f(*args)
+        if not hasattr(result, "send"):
+            return result
+        try:
+            return await asyncio.wait_for(result, limit)
+        except asyncio.TimeoutError:
+            raise OSError("it took more than {} s".format(limit))
+        except asyncio.CancelledError:
+            if self._stopping:
+                raise
+            raise OSError("cancelled")
 
     async def _online(self):
         # A session that is resumed is not begun again: this has to be done all the same
@@ -441,8 +427,3 @@ class Thing:
             await self.announce()
         except OSError:  # the report is safe
             pass
-
-
-async def _call(f, *args):
-    result = f(*args)
-    return await result if hasattr(result, "send") else result

@@ -1,6 +1,7 @@
 """Who may do what, how often, and who sees the device: people with a role, and nobody else."""
 
 import asyncio
+import gc
 import sys
 
 from uxmpp.client import StanzaError
@@ -13,6 +14,7 @@ ROSTER = "jabber:iq:roster"
 #: The roles, the least first; each may do what those before it may.
 ROLES = ("viewer", "operator", "owner")
 _OWNER = 3
+_IQ = "/iq"  # whose questions by program are counted apart
 
 
 class Asker:
@@ -52,6 +54,8 @@ class Access:
     rate = 2
     #: Of the client's handlers so many are for owners only.
     spare = 2
+    #: Seconds in which whoever comes online is shown the device once, however often they come.
+    show_s = 0.5
 
     def __init__(self, thing):
         self._thing = thing
@@ -77,6 +81,8 @@ class Access:
         if self._shared:
             self.give(client.account, ROLES[-1])
         self._apart = []  # people with a role who do not get what goes to the roster
+        self._came = []  # those of them who came online, and are to see the device
+        self._greeting = None
         #: Whether nobody without a role gets what goes to the roster; None while that is not
         #: known, False where the roster is left as it is.
         self.alone = None
@@ -98,7 +104,8 @@ class Access:
             self._ranks[person] = ROLES.index(role) + 1
         else:
             self._ranks.pop(person, None)
-            self._used.pop(person, None)
+            for key in (person, person + _IQ):
+                self._used.pop(key, None)
 
     def keep(self, kept, person=None, role=None):
         """Write `kept` to flash and, where that went well, have it hold: the role of a bare JID in
@@ -133,10 +140,10 @@ class Access:
         """Whether a bare JID may do what needs `role`."""
         return self.rank(person) > ROLES.index(role)
 
-    def allow(self, person):
+    def allow(self, person, key=None):
         """Whether a bare JID may ask for one thing more now. To be called once for a request,
         before anything is done for it. After a no, say nothing: who asks too much is told so
-        here, once."""
+        here, once. `key`: what is counted by itself, if not what people do."""
         rank = self.rank(person)
         if not rank:
             return False
@@ -147,7 +154,7 @@ class Access:
             cost, room = self.pause_s * self.rate, self.burst
             total = max(total, now) + 1
         room *= cost
-        used = self._used.setdefault(person, [0, -1])
+        used = self._used.setdefault(key or person, [0, -1])
         full = max(used[0], now) + cost
         if full - now <= room and total - now <= self.total_burst:
             used[0] = full
@@ -227,7 +234,10 @@ class Access:
             client = self._client
             for f in self.guests:
                 heard = f(person, el) or heard
-            if el.name != "presence" and len(client._tasks) >= client.max_handlers - self.spare:
+            if len(client._tasks) >= client.max_handlers - self.spare:
+                return False
+            # Who looks around by program can still chat
+            if el.name == "iq" and not self.allow(person, person + _IQ):
                 return False
         # Whose message made them an owner has had the answer
         return heard and rank == self.rank(person)
@@ -237,13 +247,31 @@ class Access:
         sender = stanza.get("from")
         person = bare(sender)
         if stanza.get("type") == "subscribe":
-            if self.known(person) and not self._shared:
+            if not self._shared and self.allow(person):
                 await self.send(person, "subscribed")
                 if person in self._apart and self.alone:
                     self._apart.remove(person)
-        elif stanza.get("type") is None and person in self._apart and self._shown:
-            # They came online, and the server does not tell them of us
-            await self.show(sender)
+        elif stanza.get("type") is None and person in self._apart and sender != self._client.jid:
+            # They came online, and the server does not tell them of us. No handler waits for
+            # that, and a flood is answered by one stanza now and then.
+            if person not in self._came:
+                self._came.append(person)
+            if not self._greeting:
+                self._greeting = asyncio.create_task(self._greet())
+
+    async def _greet(self):
+        try:
+            while self._came:
+                await asyncio.sleep(self.show_s)
+                came = self._came
+                self._came = []
+                for person in came:
+                    if person in self._apart and self._shown:
+                        await self.show(person)
+        except (OSError, MemoryError):
+            self._came = []  # a new session begins with showing it
+        finally:
+            self._greeting = None
 
     async def _push(self, stanza, payload):
         # RFC 6121 section 2.1.6: anybody but the server would have no business here
@@ -257,9 +285,14 @@ class Access:
                         await self.remove(person)
                 elif person in self._apart and self.alone:
                     self._apart.remove(person)
+        client = self._client
+        if len(client._queue) >= client.max_queue // 2:
+            # Contacts can have it push a lot, and it does not wait for an answer
+            stanza.name = None
 
 
 def forget(name):
     """Free the memory of a module of this package; the package has a name for it, too."""
     sys.modules.pop("thing." + name, None)
     sys.modules["thing"].__dict__.pop(name, None)
+    gc.collect()

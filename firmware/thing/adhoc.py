@@ -66,6 +66,8 @@ async def command(forms, stanza, command):
     except (StanzaError, ValueError) as e:
         # The client knows nothing of conditions of ours
         condition = getattr(e, "condition", "bad-payload")
+        if condition == "resource-constraint":
+            raise
         ended = condition == "session-expired"
         error = Element("error", None, {"type": "cancel" if ended else "modify"})
         error.add("not-allowed" if ended else "bad-request", STANZAS)
@@ -153,6 +155,9 @@ async def _stage(forms, asker, entry, command):
             kept = values
         except Exception as e:
             said = thing.why(e)
+            if None in values and isinstance(e, TypeError):
+                e = ValueError()  # what has no default was left out
+                said = "a value is missing"
             if not params or not isinstance(e, ValueError):
                 return id, "completed", "error", said, None, None
     kind = "error"
@@ -166,10 +171,23 @@ async def _stage(forms, asker, entry, command):
     if session in sessions:
         sessions.remove(session)
     elif len(sessions) >= forms.max_sessions:
-        sessions.remove(min(sessions, key=lambda s: s[0]))
+        sessions.remove(_victim(thing, asker, sessions, now))
     sessions.append(session)
     form = dataform.form(params, values, _title(entry), None if params else said)
     return id, "executing", kind, said, form, actions
+
+
+def _victim(thing, asker, sessions, now):
+    # The session that makes room: one that has ended, else of whoever may least, first the
+    # asker's own, that which was idle longest. Raises StanzaError for those who may less yet
+    def order(session):
+        other = thing.asker(session[2][1], "forms")
+        return session[0] >= now, other.rank, other.person != asker.person, session[0]
+
+    victim = min(sessions, key=order)
+    if order(victim)[:2] > (True, asker.rank):
+        raise StanzaError("resource-constraint", "wait")
+    return victim
 
 
 async def _read(forms):

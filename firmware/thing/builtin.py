@@ -1,9 +1,8 @@
 """The words that every device has: commands like those that are declared, so that each surface has
 them. What they do is loaded with the first use."""
 
-from .access import ROLES
-from .registry import Command, Param
-from .reports import duration
+from .access import ROLES, forget
+from .registry import Command, Param, duration
 
 _HOUR = 3600
 
@@ -38,7 +37,10 @@ def declare(thing):
                 raise ValueError("there is no history of " + name[:32])
             from .sparkline import summary
 
-            return summary(history, entry, seconds, thing.clock.now(), thing.zone)
+            try:
+                return summary(history, entry, seconds, thing.clock.now(), thing.zone)
+            finally:
+                forget("sparkline")
 
         longest = span(24 * _HOUR, max=7 * 24 * _HOUR)
         longest.min = 60

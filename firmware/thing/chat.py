@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from binascii import crc32, hexlify
+from binascii import hexlify
 
 from uxmpp.xml import Element
 
@@ -13,7 +13,6 @@ _CARBONS = "urn:xmpp:carbons:2"
 _RECEIPTS = "urn:xmpp:receipts"
 _MARKERS = "urn:xmpp:chat-markers:0"
 _STATES = "http://jabber.org/protocol/chatstates"
-_CORRECT = "urn:xmpp:message-correct:0"
 _RESPONSE = "urn:xmpp:tmp:quick-response"
 
 
@@ -23,17 +22,14 @@ class Chat:
 
     #: The most characters of an answer.
     max_answer = 2000
-    #: What had an effect is remembered for so many messages: it is not done again when the
-    #: message is corrected, or comes twice.
-    max_done = 16
     #: After so many seconds one is told that the work goes on.
     slow_s = 2
 
-    features = (_RECEIPTS, _MARKERS, _STATES, _CORRECT, "urn:xmpp:styling:0")
+    features = (_RECEIPTS, _MARKERS, _STATES, words.CORRECT, "urn:xmpp:styling:0")
 
     def __init__(self, thing):
         self._thing = thing
-        self._done = []  # (number of the message, what was done)
+        self._done = words.Done()
         self._pending = words.Pending()
         thing.client.on("message", None, self._message)
 
@@ -51,32 +47,26 @@ class Chat:
         ):
             return
         id = stanza.get("id")
-        replaced = stanza.find("replace", _CORRECT)
-        keys = [
-            crc32("{}\n{}".format(asker.person, i).encode())
-            for i in (id, replaced and replaced.get("id"))
-            if i
-        ]
+        done = self._done
+        act = done.of(asker.person, stanza)
         entry = args = choices = None
         text = words.too_long
-        did = [what for key, what in self._done if key in keys]
-        if did:
-            text = "I did that already: {}. Write it as a new message.".format(did[-1])
+        if act[1]:
+            text = words.again.format(act[1])
         elif body:
             meant = words.understand(thing, body.text, asker, self._pending)
             entry, args, text, choices = meant
             if not text:
                 return
-        acts = args is not None and entry.name not in words.reads
+        acts = words.writes(entry, args)
         if acts:
-            line = words.plain(text)[: words.max_echo]
             if stanza.find("delay", _DELAY):
                 entry = None
+                line = words.plain(text)[: words.max_echo]
                 text = "I was away when you wrote: {}. Write it again if you still want it."
                 text = text.format(line)
             else:
-                self._done += [(key, line) for key in keys]
-                self._done = self._done[-self.max_done :]
+                done.keep(act, text)
         # So far nothing was awaited: all this is done in the order of arrival
         states = [_STATES for e in stanza.elements() if e.xmlns == _STATES]
         if id and stanza.find("request", _RECEIPTS):
@@ -88,11 +78,11 @@ class Chat:
                 await self._send(sender, [Element("composing", _STATES)])
             slow = asyncio.create_task(self._slow(sender, getattr(entry, "name", entry)))
             try:
-                text, did = await words.perform(thing, entry, args, asker, choices)
+                text, effect = await words.perform(thing, entry, args, asker, choices)
             finally:
                 slow.cancel()
-            if acts and not did:
-                self._done = [d for d in self._done if d[0] not in keys]
+            if acts and not effect:
+                done.forget(act)
         text = text[: self.max_answer]
         more = [Element("active", xmlns) for xmlns in states[:1]]
         for value, label in choices or ():

@@ -29,12 +29,16 @@ class Clock:
         self._up_ms = 0
         self._offset = BASE
 
-    def uptime_s(self):
-        """Seconds since the start. To be called every few days at least."""
+    def uptime_ms(self):
+        """Milliseconds since the start. To be called every few days at least."""
         now = ticks_ms()
         self._up_ms += ticks_diff(now, self._ticks)
         self._ticks = now
-        return self._up_ms // 1000
+        return self._up_ms
+
+    def uptime_s(self):
+        """Seconds since the start. As uptime_ms()."""
+        return self.uptime_ms() // 1000
 
     def now(self):
         """The time, or None as long as nobody knows it."""

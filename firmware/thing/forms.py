@@ -1,6 +1,8 @@
 """The surface of ad-hoc commands (XEP-0050): what may be set and done, as menus and forms. What
 answers is loaded with a question, and unloaded after it."""
 
+from uxmpp.client import StanzaError
+
 from .access import forget
 from .registry import Command
 
@@ -17,7 +19,8 @@ class Forms:
     form in it is refused: nobody was shown what it answers. xml:lang is not looked at."""
 
     features = (XMLNS, "jabber:x:data", _ITEMS)
-    #: The most sessions; a new one ends that which was idle longest.
+    #: The most sessions; a new one ends that which was idle longest, but of nobody with a higher
+    #: role.
     max_sessions = 4
     #: Seconds that a session waits for its next stage.
     session_s = 300
@@ -38,6 +41,8 @@ class Forms:
         on("set", XMLNS, self._asked)
 
     async def _asked(self, stanza, payload):
+        if not self.thing.spare():
+            raise StanzaError("resource-constraint", "wait")
         self._busy += 1
         try:
             from . import adhoc

@@ -25,7 +25,7 @@ class Guard:
 
     def __init__(self, thing, wifi=None):
         self._thing = thing
-        self._wifi = wifi
+        self.wifi = wifi
         self._starved = 0
         self._last = 0  # uptime of the last try
         #: How often WiFi was switched off and on.
@@ -48,12 +48,12 @@ class Guard:
             self._thing.restart("no memory for a session")
         if self.reset_after and failures >= self.reset_after:
             self._thing.restart("{} tries failed".format(failures))
-        if self._wifi:
+        if self.wifi:
             if failures and failures % self.cycle_after == 0:
                 self.cycles += 1
                 client.log("WiFi: off and on after {} failed tries".format(failures))
-                await self._wifi.cycle()
-            await self._wifi.up()
+                await self.wifi.cycle()
+            await self.wifi.up()
         await self._thing.set_clock()
 
     async def watch(self):

@@ -1,7 +1,6 @@
 """Help, and what may have been meant: loaded when somebody asks, and not kept."""
 
-from .registry import NEEDED, Command, Control, Event, Sensor, Setting, show
-from .reports import duration
+from .registry import NEEDED, Command, Control, Event, Sensor, Setting, duration, show
 from .words import lower, marks, max_echo, plain
 
 #: The most names that are offered for one that is not known.
@@ -89,7 +88,7 @@ def _example(param, value):
             value = param.max if param.min is None else param.min
             value = 1 if value is None else value
     if param.unit == "s":
-        return duration(value)
+        return duration(value, True)
     return show(value) + (" " + param.unit if param.unit else "")
 
 

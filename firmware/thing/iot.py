@@ -46,7 +46,7 @@ class Iot:
         try:
             if not asker.rank:  # the server, or one's own account
                 raise StanzaError("forbidden", "cancel", "no role")
-            if not thing.access.allow(asker.person):
+            if not thing.access.allow(asker.person) or not thing.spare():
                 raise StanzaError("resource-constraint", "wait", "too many requests")
             for el in payload.elements():
                 if el.name == "node" and el.get("nodeId") != name:

@@ -2,8 +2,8 @@
 asleep, or an alarm stands."""
 
 import asyncio
+import sys
 
-from uxmpp.xep import caps
 from uxmpp.xml import Element
 
 from .registry import Sensor
@@ -27,7 +27,10 @@ class Presence:
         self._shown = None  # (show, status, alarms)
         self._task = None  # nothing goes out until it ends
         self._due = self._told = False
-        thing.client.features = getattr(thing.client, "features", []) + [caps.XMLNS]
+        self._can = (0, None)  # the number of features, and <c/>
+        thing.client.features = getattr(thing.client, "features", []) + [
+            "http://jabber.org/protocol/caps"
+        ]
 
     async def asleep(self, text):
         """Show `text`, "asleep until 14:30", and away; None: as ever. Returns when that is on its
@@ -71,10 +74,23 @@ class Presence:
             if text
         ]
         self._due = False
-        await thing.access.announce(children + [caps.element(thing.client)])
+        await thing.access.announce(children + [self._caps()])
         self._shown = shown
         self._at = thing.clock.uptime_s()
         self._wait(self.min_s)
+
+    def _caps(self):
+        # Computed as long as there are more features; what does that leaves memory
+        client = self._thing.client
+        count, element = self._can
+        if count != len(client.features):
+            from uxmpp.xep.caps import element as made
+
+            element = made(client)
+            self._can = (len(client.features), element)
+            del sys.modules["uxmpp.xep.caps"]
+            del sys.modules["uxmpp.xep"].caps
+        return element
 
     def _wait(self, seconds):
         if not self._task:

@@ -12,6 +12,8 @@ Its one item, "current", holds one of
 
 (XEP-0335, XEP-0323). `value` is a number, true or false, a text, or null where `error` says why
 there is none; there is no `unit` where there is none, and no `time` as long as nobody knows it.
+What a command answered is for who may have it done: where that takes more than the role viewer,
+`value` is "done".
 
 Nobody but people with a role sees a node. On an account of the device's own that follows from the
 roster; at a service, and on an account with other contacts, they are the members of a whitelist.
@@ -25,13 +27,13 @@ the account), "payload": "json" or "fields" ("json"), "min_s": seconds (1)}.
 import asyncio
 import json
 
-from uxmpp.client import StanzaError
 from uxmpp.jid import prepare, split
 from uxmpp.xep.pubsub import publish
 from uxmpp.xml import Element
 
 from .access import forget
 from .clock import stamp
+from .registry import Command, Entry
 
 _NEVER = (0, 0, None, None)
 
@@ -63,6 +65,7 @@ class Pubsub:
         self._ready = []  # names of nodes that are as they should be
         self._said = []
         self._prefix = None  # nothing is published
+        self._now = 0  # the number of looks
         #: How often publishing failed.
         self.failures = 0
         try:
@@ -95,6 +98,7 @@ class Pubsub:
         _, _, last, when = self._rest.get(entry.name, _NEVER)
         if (
             last == (entry.value, entry.error)
+            and when is not None
             and hasattr(entry, "read")
             and entry.when - when < self.refresh_s
         ):
@@ -113,10 +117,9 @@ class Pubsub:
     async def run(self):
         """Publish what is due, until cancelled."""
         client = self._thing.client
-        now = 0
         while self._prefix:
             await asyncio.sleep(self.tick_s)
-            now += 1
+            self._now = now = self._now + 1
             entries = list(self._dirty)
             for entry in entries:
                 name = entry.name
@@ -130,7 +133,7 @@ class Pubsub:
                 try:
                     await self._publish(entry)
                     pause = 0
-                except (StanzaError, OSError, MemoryError) as e:
+                except Exception as e:  # of a value that has no text, too
                     self._rest.pop(name, None)
                     self.changed(entry)
                     if not client.online:
@@ -153,6 +156,8 @@ class Pubsub:
     async def _publish(self, entry):
         thing = self._thing
         ready = self._ready
+        if isinstance(entry, Command) and entry.role != "viewer":
+            entry = Entry(entry.name, {"value": "done", "when": entry.when})
         alone = not self._service and thing.access.alone and not thing.config.get("shared")
         if self._payload == "json":
             payload = self._json(entry)

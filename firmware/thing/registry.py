@@ -35,6 +35,8 @@ class Param:
     def parse(self, text):
         """The value that `text` means. Raises ValueError, saying what is expected."""
         kind = self.kind
+        if kind is str and _odd(text):
+            raise ValueError("must be one line, of characters that can be seen")
         word = _small(text)
         try:
             if kind is bool:
@@ -57,9 +59,13 @@ class Param:
             pass
         raise ValueError("must be {}, not {}".format(self.expected(), text[:32] or "nothing"))
 
+    def _span(self):
+        # Seconds in the unit, where any unit of time will do, else 0
+        return _scale(self.unit.lower()) if self.unit.lower() in ("s", "min", "h") else 0
+
     def _number(self, word):
         unit = self.unit.lower()
-        size = _scale(unit) if unit in ("s", "min", "h") else None
+        size = self._span()
         if size:
             if word.rstrip(_LETTERS) == word:
                 word += unit
@@ -83,14 +89,21 @@ class Param:
         text = _EXPECTED[kind]
         if kind is str:
             return text + " of up to {} characters".format(self.max or self.max_text)
+        size = self._span()
+        if size:
+            text = "a time"
+        low, high = [
+            duration(v * size, True) if size and v is not None else show(v)
+            for v in (self.min, self.max)
+        ]
         if self.max is None:
             if self.min is not None:
-                text += ", {} or more".format(show(self.min))
+                text += ", {} or more".format(low)
         elif self.min is None:
-            text += ", {} or less".format(show(self.max))
+            text += ", {} or less".format(high)
         else:
-            text += ", {} to {}".format(show(self.min), show(self.max))
-        if self.unit:
+            text += ", {} to {}".format(low, high)
+        if self.unit and not size:
             text += (" in " if text.endswith("number") else " ") + self.unit
         return text
 
@@ -274,7 +287,7 @@ class Command(Entry):
         """Arguments for `do` from texts, one for each of `params`. Raises ValueError."""
         params = self.params
         if self._loose:
-            return [_loose(w) for w in " ".join(words).split()]
+            return [_loose(w) for w in params[0].parse(" ".join(words)).split()]
         if len(words) > len(params):
             raise ValueError("takes {}".format(len(params) or "nothing"))
         args = []
@@ -346,6 +359,31 @@ def seconds(text):
     except ValueError:
         pass
     raise ValueError("must be a time such as 90s, 10m or 2h, not {}".format(text[:32]))
+
+
+def duration(seconds, exact=False):
+    """A time as people read it: "3 min". `exact`: in a smaller unit rather than cut short."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size and not (exact and seconds % size):
+            return "{} {}".format(show(seconds // size), unit)
+    return show(seconds) + " s"
+
+
+def _odd(text):
+    # Whether there are control characters in it, or what ends a line or turns it around: U+0080
+    # to 9F, U+2028 to 2E, U+2066 to 69
+    last = 0
+    for c in text.encode():
+        last = (last & 0xFFFF) << 8 | c
+        if (
+            c < 32
+            or c == 127
+            or 0xC280 <= last & 0xFFFF < 0xC2A0
+            or 0xE280A8 <= last <= 0xE280AE
+            or 0xE281A6 <= last <= 0xE281A9
+        ):
+            return True
+    return False
 
 
 def _scale(unit):

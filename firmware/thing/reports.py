@@ -2,8 +2,7 @@
 
 import asyncio
 
-from .clock import ticks_diff, ticks_ms
-from .registry import Sensor
+from .registry import Sensor, duration
 
 
 class Reports:
@@ -42,11 +41,20 @@ class Reports:
         while True:
             self.beats += 1
             while self._events:
-                self._tell_of(*self._events.pop(0))
+                try:
+                    self._tell_of(*self._events.pop(0))
+                except Exception as e:  # no flash, no memory
+                    thing.fault("events", e)
             lines = []
             told = {}
+            online = thing.client.online
             for sensor in thing.registry.kind(Sensor):
-                if (thing.client.online or sensor.durable) and await self._is_due(sensor):
+                try:
+                    due = await self._is_due(sensor, online or sensor.durable)
+                except Exception as e:  # whatever values it has: the others are read
+                    thing.fault(sensor.name, e)
+                    continue
+                if due:
                     line = sensor.name + ": " + sensor.state()
                     news = (self._read_at[sensor.name], sensor.value)
                     if sensor.durable:
@@ -60,37 +68,39 @@ class Reports:
                 try:
                     if lines:
                         await thing.report("\n".join(lines))
-                    elif thing.client.online:
+                    elif online:
                         await thing.announce()
                     self._told.update(told)
-                except OSError:  # offline again; it stays due
+                except (OSError, MemoryError):  # offline again, or no room; it stays due
                     pass
             if (self._waiting or self._mute) and thing.client.online:
                 try:
                     await self._tell()
-                except OSError:
+                except (OSError, MemoryError):
                     pass
             await asyncio.sleep(self.tick_s)
 
-    async def _is_due(self, sensor):
+    async def _is_due(self, sensor, tells):
+        # Reads it if it is time to. Without a line only what is kept and watched is
         every, delta = sensor.every, sensor.delta
-        looks = delta is not None or sensor.watched() or sensor.keep
-        if every is None and not looks:
-            return False
-        when, value = self._told.get(sensor.name, (None, None))
-        read_at = self._read_at.get(sensor.name)
-        due = (when is None or _elapsed(when, every)) if every is not None else False
+        name = sensor.name
+        now = self._thing.clock.uptime_ms()
+        when, value = self._told.get(name, (None, None))
+        due = tells and every is not None and (when is None or now - when >= every * 1000)
         if not due:
-            if not looks:
+            if sensor.watched() or tells and delta is not None:
+                poll = sensor.poll
+            elif sensor.keep:
+                poll = sensor.keep / 4
+            else:
                 return False
-            poll = sensor.poll if delta is not None or sensor.watched() else sensor.keep / 4
-            if read_at is not None and not _elapsed(read_at, poll):
+            if now - self._read_at.get(name, -poll * 1000) < poll * 1000:
                 return False
-        self._read_at[sensor.name] = ticks_ms()
+        self._read_at[name] = now
         await self._thing.read(sensor)
-        if due:
-            return True
-        return delta is not None and (when is None or _moved(value, sensor.value, delta))
+        if due or not tells or delta is None:
+            return due
+        return when is None or _moved(value, sensor.value, delta)
 
     def alarm(self, sensor, was):
         """The alarm of `sensor` changed; it was `was`."""
@@ -138,7 +148,7 @@ class Reports:
         for person, (until, missed) in list(self._mute.items()):
             if now >= until or not thing.access.known(person):
                 self._mute.pop(person)
-                if missed:
+                if missed and thing.access.known(person):
                     text = "While you were mute, {} {} left out."
                     text = text.format(missed, "was" if missed == 1 else "were")
                     await thing.say(person, text)
@@ -161,7 +171,7 @@ class Reports:
         self._waiting = []
         try:
             await thing.report("\n".join(lines))
-        except OSError:
+        except Exception:
             self._waiting = (waiting + self._waiting)[-self.max_waiting :]
             raise
         self._alerts -= 1
@@ -172,9 +182,10 @@ class Reports:
     def mutes(self, person):
         """Whether a bare JID is told nothing now; counts what they miss."""
         entry = self._mute.get(person)
-        if entry:
-            entry[1] += 1
-        return entry is not None
+        if not entry or self._thing.clock.uptime_s() >= entry[0]:
+            return False
+        entry[1] += 1
+        return True
 
     def mute(self, asker, seconds):
         """Tell `asker` nothing by itself for so long; what to say of that."""
@@ -186,21 +197,10 @@ class Reports:
         return "Mute for {}: no reports, and no alarms but durable ones.".format(duration(seconds))
 
 
-def duration(seconds):
-    """A time as people read it: "3 min"."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return "{} {}".format(seconds // size, unit)
-    return "{} s".format(seconds)
-
-
-def _elapsed(since, seconds):
-    return ticks_diff(ticks_ms(), since) >= seconds * 1000
-
-
 def _moved(old, new, delta):
     if old == new or old is None or new is None:
         return old is not new and old != new
-    if isinstance(new, (int, float)) and not isinstance(new, bool):
-        return abs(new - old) >= delta
-    return True
+    for value in (old, new):
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return True
+    return abs(new - old) >= delta

@@ -15,18 +15,24 @@ class Rich:
 
     #: The most clients, by full JID, whose answer is remembered; then the oldest is asked again.
     max_clients = 8
+    #: The most questions at a time: the client has answers to others to wait for.
+    max_asked = 2
 
     features = (_IM,)
 
     def __init__(self, thing):
         self._client = thing.client
         self._clients = []  # [full JID, whether it can, the task that asks]
+        self._asked = 0
 
     def dress(self, jid, text):
         """What to put beside the body `text` for a full JID, as a list of Elements."""
         for known in self._clients:
             if known[0] == jid:
                 return [_html(text)] if known[1] else []
+        if self._asked >= self.max_asked:
+            return []
+        self._asked += 1
         known = [jid, False, None]
         known[2] = asyncio.create_task(self._ask(known))
         if len(self._clients) >= self.max_clients:
@@ -41,9 +47,11 @@ class Rich:
             known[1] = bool([e for e in query.elements() if e.get("var") == _IM])
         except (StanzaError, AttributeError):
             pass
-        except OSError:  # it is asked again
-            if known in self._clients:
+        except OSError:  # where that was no fault of its own it is asked again
+            if not self._client.online and known in self._clients:
                 self._clients.remove(known)
+        finally:
+            self._asked -= 1
 
 
 def _html(text):

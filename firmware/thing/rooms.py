@@ -1,7 +1,7 @@
 """Group chat (XEP-0045): the device in the rooms of its configuration. It answers who addresses it
 by its nick or a word for a group, if the room tells their real JID and that has a role; alarms are
-posted. `"rooms"`: ["garden@rooms.example", {"jid": "shed@rooms.example", "nick": "shed",
-"password": "..."}]; `"groups"`: ["all", "lamps"]."""
+posted. It makes no rooms. `"rooms"`: ["garden@rooms.example", {"jid": "shed@rooms.example",
+"nick": "shed", "password": "..."}]; `"groups"`: ["all", "lamps"]."""
 
 import asyncio
 
@@ -9,22 +9,38 @@ from uxmpp.jid import bare, prepare, split
 from uxmpp.xml import Element
 
 from . import words
+from .registry import duration
 
 _MUC = "http://jabber.org/protocol/muc"
+
+
+class Room:
+    """One that the device should be in."""
+
+    def __init__(self, nick, password):
+        self.wanted = nick, password
+        self.nick = None  # the present one
+        self.tries = 0  # how often another was tried
+        self.at = 0  # uptime in seconds when it is to be entered; None: inside; -1: to be left
+        self.error = None  # why the device is not in it, as was logged
+        self.people = {}  # JID in it -> (bare JID, XEP-0421's id or None), of people with a role
+        self.waiting = []  # (uptime in seconds, text) of alarms
 
 
 class Rooms:
     """As a surface of Thing."""
 
-    #: The most rooms, and people with a role that are in them.
+    #: The most rooms, and people with a role in each.
     max_rooms = 4
     max_occupants = 32
     #: Seconds until a room that was left, or could not be entered, is tried again.
     rejoin_s = 60
     #: How often another nick is tried where it is taken.
     max_nicks = 3
-    #: The most alarms that wait to be posted.
+    #: The most alarms that wait to be posted in a room; then the oldest is left out.
     max_waiting = 4
+    #: Seconds after which an alarm is posted with its age.
+    late_s = 60
     #: The most characters of an answer.
     max_answer = 1000
 
@@ -32,13 +48,12 @@ class Rooms:
 
     def __init__(self, thing):
         self._thing = thing
-        client = thing.client
         config = thing.config
+        self._session = None  # the one that has begun
         self._groups = [g for g in config.get("groups", ()) if isinstance(g, str)]
-        self._rooms = {}  # bare JID -> [nick, password, whether it is in, tries of the nick]
-        self._people = {}  # JID in the room -> bare JID, of people with a role
-        self._waiting = []
+        self._rooms = {}  # by bare JID
         self._pending = words.Pending()
+        self._done = words.Done()
         self._work = asyncio.Event()
         for room in config.get("rooms", ())[: self.max_rooms]:
             try:
@@ -46,58 +61,68 @@ class Rooms:
                     room = {"jid": room}
                 jid = prepare(room["jid"])
                 nick = room.get("nick") or split(jid)[2] or config["name"]
-                self._rooms[bare(jid)] = [nick, room.get("password"), False, 0]
+                self._rooms[bare(jid)] = Room(nick, room.get("password"))
             except (ValueError, KeyError, TypeError, AttributeError):
                 thing.log("rooms: {}: must be room@service".format(str(room)[:64]))
-        # An occupant is heard, but not their questions
-        thing.access.guests.append(lambda jid, el: el.name != "iq" and jid in self._rooms)
-        client.on("message", "jabber:client", self._message)
-        client.on("presence", _MUC + "#user", self._presence)
-        client.on("error", "jabber:client", self._error)
+        thing.access.guests.append(self._heard)
+        thing.client.on("message", "jabber:client", self._message)
 
     async def online(self):
-        """Enter all rooms."""
-        self._people = {}
-        for jid, room in self._rooms.items():
-            room[2] = False
-            room[3] = 0
-            await self._enter(jid, room)
-
-    async def _enter(self, jid, room):
-        presence = Element("presence", None, {"to": jid + "/" + room[0]})
-        x = presence.add("x", _MUC)
-        x.add("history", None, {"maxstanzas": "0"})
-        if room[1]:
-            x.add("password", None, None, room[1])
-        await self._thing.client.send(presence)
+        """A session began: enter all rooms."""
+        self._session = self._thing.client.sessions
+        for room in self._rooms.values():
+            room.at = room.tries = 0
+        self._work.set()
 
     async def run(self):
-        """Post alarms, and come back to rooms, until cancelled."""
+        """Enter rooms, come back to them, and post alarms, until cancelled."""
+        client = self._thing.client
         while True:
             try:
-                await asyncio.wait_for(self._work.wait(), self.rejoin_s)
+                await asyncio.wait_for(self._work.wait(), self.rejoin_s / 4)
             except asyncio.TimeoutError:
                 pass
             self._work.clear()
-            if not self._thing.client.online:
-                continue
-            posts = self._waiting
-            self._waiting = []
             for jid, room in self._rooms.items():
-                try:
-                    if room[2]:
-                        for text in posts:
-                            await self._say(jid, text)
-                    elif not posts and room[3] >= 0:
-                        await self._enter(jid, room)
-                except OSError:
-                    pass
+                if client.online and self._session == client.sessions:
+                    try:
+                        await self._tend(jid, room, self._thing.clock.uptime_s())
+                    except (OSError, MemoryError):  # it stays to be done
+                        pass
+
+    async def _tend(self, jid, room, now):
+        at = room.at
+        if at is not None and now >= at:
+            presence = Element("presence")
+            if at < 0:
+                presence.attrs["type"] = "unavailable"
+            else:
+                room.nick, password = room.wanted
+                room.nick += "_" * room.tries
+                x = presence.add("x", _MUC)
+                x.add("history", None, {"maxstanzas": "0"})
+                if password:
+                    x.add("password", None, None, password)
+            presence.attrs["to"] = jid + "/" + room.nick
+            await self._thing.client.send(presence)
+            room.at = now + self.rejoin_s
+            room.people = {}
+        waiting = room.waiting
+        while room.at is None and waiting:
+            post = waiting[0]
+            when, text = post
+            if now - when >= self.late_s:
+                text += " ({} ago)".format(duration(now - when))
+            await self._say(jid, text)
+            if post in waiting:
+                waiting.remove(post)
 
     def alert(self, text):
-        """Post an alarm."""
-        if len(self._waiting) >= self.max_waiting:
-            self._waiting.pop(0)
-        self._waiting.append(text)
+        """Post an alarm, in each room as soon as the device is there."""
+        for room in self._rooms.values():
+            room.waiting.append((self._thing.clock.uptime_s(), text))
+            if len(room.waiting) > self.max_waiting:
+                room.waiting.pop(0)
         self._work.set()
 
     async def _say(self, jid, text):
@@ -105,68 +130,101 @@ class Rooms:
         message.add("body", None, None, text[: self.max_answer])
         await self._thing.client.send(message)
 
-    def _presence(self, stanza, payload):
-        sender = stanza.get("from")
-        room = self._rooms.get(bare(sender))
-        if not room:
-            return
-        item = payload.find("item")
-        away = stanza.get("type") == "unavailable"
-        codes = [s.get("code") for s in payload.elements() if s.name == "status"]
-        if "110" in codes:
-            if away and "303" not in codes:
-                room[2] = False
-                if "301" in codes:  # banned
-                    room[3] = -1
-                self._thing.log("{}: out of the room: {}".format(sender, ", ".join(codes)))
-            elif not away:
-                room[0] = split(sender)[2]
-                room[2] = True
-                room[3] = 0
-            return
-        # What the room says is believed, what a nick looks like is not
-        self._people.pop(sender, None)
-        real = item and item.get("jid")
-        if real and not away and len(self._people) < self.max_occupants:
-            person = bare(real)
-            if self._thing.access.rank(person) and person != self._thing.client.account:
-                self._people[sender] = person
+    def _heard(self, jid, el):
+        # Called for each stanza of people without a role, at once and in order: a handler may come
+        # late, or, where there are too many, never. Whatever is not understood leaves a nick that
+        # belongs to nobody. An occupant is heard, but not their questions.
+        room = self._rooms.get(jid)
+        name = el.name
+        if not room or name == "iq":
+            return False
+        sender = el.get("from")
+        known = room.people.get(sender)
+        if name == "presence":
+            room.people.pop(sender, None)
+        kind = el.get("type")
+        own = sender == jid + "/" + room.nick
+        why = None
+        thing = self._thing
+        if self._session != thing.client.sessions:
+            pass
+        elif kind == "error":
+            # Of a message: a room that was restarted has forgotten who was in it
+            error = el.find("error")
+            if error and (own or sender == jid):
+                why = ["not let in"] + [e.name for e in error.elements()[:1]]
+        elif name == "presence":
+            why = self._presence(room, sender, kind, own, el)
+        elif (
+            known
+            and room.at is None
+            and kind == "groupchat"
+            and not el.truncated
+            and not el.find("delay", "urn:xmpp:delay")
+            and known[1] in (None, _occupant(el))
+        ):
+            el.person = known[0]
+            return True
+        if why is not None:
+            room.people = {}
+            if room.at is None:
+                room.at = thing.clock.uptime_s() + self.rejoin_s
+            room.tries = (room.tries + 1) % (self.max_nicks + 1) if "conflict" in why else 0
+            if room.tries:
+                room.at = 0
+                self._work.set()
+            elif room.error != why:
+                room.error = why
+                thing.log("{}: {}".format(jid, ", ".join(why)))
+        # No handler need see it
+        el.children = []
+        return True
 
-    async def _error(self, stanza, payload):
-        # Of a presence: the room could not be entered
-        jid = stanza.get("from")
-        room = self._rooms.get(bare(jid))
-        if stanza.name != "presence" or not room or payload.name != "error":
-            return
-        why = [e.name for e in payload.elements()]
-        if "conflict" in why and 0 <= room[3] < self.max_nicks:
-            room[3] += 1
-            room[0] += "_"
-            await self._enter(bare(jid), room)
+    def _presence(self, room, sender, kind, own, el):
+        # What the room says is believed, if it says it once, what a nick looks like is not.
+        # Returns why the device is out of the room, a list, or None.
+        said = [e for e in el.elements() if e.xmlns == _MUC + "#user"]
+        said = said[0].elements() if len(said) == 1 else ()
+        codes = [e.get("code") for e in said if e.name == "status"]
+        if kind:
+            if room.at is None and (own or "110" in codes) and "303" not in codes:
+                return ["out of the room"] + codes
+        elif "110" in codes:
+            room.nick = split(sender)[2]
+            self._work.set()
+            if "201" in codes:
+                # It would stay locked until the device configures it (section 10.1)
+                room.at = -1
+                return ["there is no such room; make it, and I shall come"]
+            room.at = room.error = None
         else:
-            self._thing.log("{}: no entry: {}".format(jid, ", ".join(why)))
+            access = self._thing.access
+            for item in said:
+                real = item.name == "item" and bare(item.get("jid"))
+                if (
+                    access.rank(real)
+                    and real != self._thing.client.account
+                    and len(room.people) < self.max_occupants
+                ):
+                    room.people[sender] = real, _occupant(el)
+        return None
 
     async def _message(self, stanza, payload):
-        sender = stanza.get("from")
-        room = self._rooms.get(bare(sender))
-        person = self._people.get(sender)
-        # The sender's role is looked up again by thing.asker()
-        if (
-            payload.name != "body"
-            or stanza.get("type") != "groupchat"
-            or not person
-            or stanza.truncated
-            or stanza.find("delay", "urn:xmpp:delay")
-        ):
+        person = getattr(stanza, "person", None)
+        # Another body is the same in another language
+        if not person or payload is not stanza.find("body"):
             return
-        line = self._line(room[0], payload.text)
         thing = self._thing
+        sender = stanza.get("from")
+        jid, _, nick = sender.partition("/")
+        line = self._line(self._rooms[jid].nick, payload.text)
         if line is None or not thing.access.allow(person):
             return
+        # The role is looked up again
         asker = thing.asker(person + "/" + sender, "room")
         if asker.rank:
-            answer = (await words.answer(thing, line, asker, self._pending))[0]
-            await self._say(bare(sender), "{}: {}".format(split(sender)[2][:32], answer))
+            text, _ = await words.answer(thing, line, asker, self._pending, self._done, stanza)
+            await self._say(jid, "{}: {}".format(nick[:32], text))
 
     def _line(self, nick, text):
         # What is said to the device, or None
@@ -178,3 +236,9 @@ class Rooms:
                 if line != rest:
                     return line
         return None
+
+
+def _occupant(el):
+    # The room's own name of who sent it (XEP-0421): tells them apart, whatever presence was lost
+    id = el.find("occupant-id", "urn:xmpp:occupant-id:0")
+    return id and id.get("id")

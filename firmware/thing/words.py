@@ -6,10 +6,10 @@ that was ever taken out of a str for good.
 
 import gc
 import os
+from binascii import crc32
 
 from .access import forget
-from .registry import Command, Control, Event, Sensor
-from .reports import duration
+from .registry import Command, Control, Event, Sensor, duration
 
 #: The most characters of a line that is understood, of one in `status`, and of what is repeated of
 #: somebody's own words.
@@ -24,6 +24,10 @@ marks = "?!.,:;*_`~'\"/"
 #: The device's own words that change nothing.
 reads = ("history", "who", "log", "schedules")
 too_long = "That message is too long for me."
+again = "I did that already: {}. Write it as a new message."
+CORRECT = "urn:xmpp:message-correct:0"
+# The bits of a number that any MicroPython has for nothing
+_SMALL = 0x3FFFFFFF
 # What a schedule may not have
 _TIMED = ("every", "at", "in", "cancel", "schedules", "help")
 # What is written instead of: two bytes that a character begins with, and the first and the last
@@ -59,9 +63,9 @@ def clean(text):
 
 
 def plain(text):
-    """`text`, that stands behind a blank, without what would style it (XEP-0393)."""
+    """`text` as one line, without what would style it (XEP-0393)."""
     was = None
-    text = " " + text
+    text = " " + text.replace("\n", " ").replace("\r", " ")
     while was != text:
         was = text
         for mark in (" *", " _", " ~", " `"):
@@ -133,6 +137,53 @@ class Pending:
         if low == "no" or word == "yes":
             return text, False, "I have asked nothing."
         return text, False, None
+
+
+class Done:
+    """What messages had done: it is not done again when one is corrected (XEP-0308), or comes
+    twice. One for each adapter; people are told apart."""
+
+    #: The most messages; then whoever has most of them here loses their oldest.
+    max_done = 16
+
+    def __init__(self):
+        self._acts = []
+
+    def of(self, person, stanza):
+        """The act of a message of a bare JID, a list: [1] is what it, or what it corrects, had
+        done, None for nothing."""
+        who = crc32(person.encode()) & _SMALL
+        replaced = stanza.find("replace", CORRECT)
+        ids = [
+            id and crc32(id.encode(), who) & _SMALL
+            for id in (stanza.get("id"), replaced and replaced.get("id"))
+        ]
+        for act in self._acts:
+            for id in ids:
+                if id and id in act[2:]:
+                    # Some correct the correction
+                    if ids[0] and ids[0] not in act:
+                        act[4:] = ids[:1]
+                    return act
+        return [who, None] + ids
+
+    def keep(self, act, text):
+        """An act is going to be done: `text`."""
+        acts = self._acts
+        if len(acts) >= self.max_done:
+            people = [a[0] for a in acts]
+            acts.pop(people.index(max(people, key=people.count)))
+        act[1] = plain(text)[:max_echo]
+        acts.append(act)
+
+    def forget(self, act):
+        """An act had no effect."""
+        self._acts = [a for a in self._acts if a is not act]
+
+
+def writes(entry, words):
+    """Whether what understand() returned has an effect."""
+    return words is not None and entry.name not in reads
 
 
 def understand(thing, line, asker, pending=None):
@@ -237,14 +288,25 @@ async def perform(thing, entry, words, asker, choices=None):
     except ValueError as e:
         return name + plain(str(e)), False
     except Exception as e:
+        if isinstance(e, TypeError) and len(words) < len(entry.params):
+            return name + "not so: " + _hints("detail", entry).partition(". ")[2], True
         return name + "failed: " + thing.why(e), True
 
 
-async def answer(thing, line, asker, pending=None):
-    """(what to say, choices) of a line: understand() and perform() in one."""
+async def answer(thing, line, asker, pending=None, done=None, stanza=None):
+    """(what to say, choices) of a line: understand() and perform() in one. `done`: the Done that
+    knows what the message `stanza` had done."""
+    act = done and done.of(asker.person, stanza)
+    if act and act[1]:
+        return again.format(act[1]), None
     entry, words, text, choices = understand(thing, line, asker, pending)
     if entry:
-        text, _ = await perform(thing, entry, words, asker, choices)
+        acts = act and writes(entry, words)
+        if acts:
+            done.keep(act, text)
+        text, effect = await perform(thing, entry, words, asker, choices)
+        if acts and not effect:
+            done.forget(act)
     return text, choices
 
 

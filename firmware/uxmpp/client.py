@@ -41,8 +41,8 @@ class Client:
     silence_s = 30
     #: A session that lasted so many seconds starts the pauses anew.
     stable_s = 60
-    #: The most questions that wait for their answer, stanzas that wait to be sent, and handlers
-    #: that run at a time.
+    #: The most questions that wait for their answer, stanzas that wait to be sent (refusals may
+    #: be half as many more), and handlers that run at a time.
     max_iqs = 8
     max_queue = 16
     max_handlers = 8
@@ -208,22 +208,15 @@ class Client:
             self._moved.set()
         return self._silent > 2
 
-    def _answer(self, el, kind, payload):
-        # What is answered by itself may not wait, and is not worth waiting for
+    def _refuse(self, el, condition, kind="cancel"):
+        # These have a few places of their own: a flood of strangers neither takes those of what
+        # is waited for, nor does the client's own work show in what strangers get
         if el.name == "iq":
-            if len(self._queue) < self.max_queue:
-                attrs = {"type": kind, "id": el.get("id"), "to": el.get("from")}
-                self._queue.append(Element("iq", None, attrs, [payload] if payload else None))
+            if len([e for e in self._queue if e.get("type") == "error"]) < self.max_queue // 2:
+                self._queue.append(_answer(el, StanzaError(condition, kind)))
                 self._moved.set()
             else:
                 self.dropped += 1
-
-    def _refuse(self, el, condition, kind="cancel", text=None):
-        error = Element("error", None, {"type": kind})
-        error.add(condition, STANZAS)
-        if text:
-            error.add("text", STANZAS, None, text)
-        self._answer(el, "error", error)
 
     def _route(self, el):
         sender = el.get("from")
@@ -276,20 +269,32 @@ class Client:
 
     async def _handle(self, handler, el=None, payload=None):
         try:
-            result = handler(el, payload) if el else handler()
-            if hasattr(result, "send"):  # a coroutine
-                result = await result
-            if el:
-                self._answer(el, "result", result)
-        except StanzaError as e:
-            if el:
-                self._refuse(el, e.condition, e.kind, e.text)
-        except Exception as e:
             try:
+                result = handler(el, payload) if el else handler()
+                if hasattr(result, "send"):  # a coroutine
+                    result = await result
+            except StanzaError as e:
+                result = e
+            except Exception as e:
                 self.log("{}: in a handler: {}".format(self.account, repr(e)))
-                if el:
-                    self._refuse(el, "internal-server-error")
-            except MemoryError:
-                self.dropped += 1
+                result = StanzaError("internal-server-error")
+            if el and el.name == "iq":
+                await self.send(_answer(el, result))
+        except Exception:  # no session to answer in, or no memory
+            self.dropped += 1
         finally:
             self._tasks.remove(asyncio.current_task())
+
+
+def _answer(el, result):
+    # To an IQ: None, the payload or a StanzaError
+    kind = "result"
+    if isinstance(result, StanzaError):
+        kind = "error"
+        error = Element(kind, None, {"type": result.kind})
+        error.add(result.condition, STANZAS)
+        if result.text:
+            error.add("text", STANZAS, None, result.text)
+        result = error
+    attrs = {"type": kind, "id": el.get("id"), "to": el.get("from")}
+    return Element("iq", None, attrs, [result] if result else None)

@@ -8,11 +8,11 @@ are kept, by SCRAM from the password.
 
 import asyncio
 import gc
+import sys
 
 from .client import Client
 from .fast import Fast, names
 from .jid import split
-from .sasl import SASLError, b64
 from .sm import Acks
 from .stream import AuthError, Stream
 from .xml import Element, XMLError
@@ -48,6 +48,8 @@ class ReliableStream(Stream):
         fast.careful = True
         more = ()
         if mechanism:
+            from .sasl import b64
+
             inline = Element("inline")
             inline.add("bind", "urn:xmpp:bind:0")
             inline.add("sm", sm.xmlns)
@@ -87,6 +89,13 @@ class ReliableStream(Stream):
         self._fast.features(features)
         return features
 
+    async def write(self, *elements):
+        """As Stream.write(); a stanza that is bytes already is not copied."""
+        if len(elements) == 1 and isinstance(elements[0], bytes):
+            await self.connection.write(elements[0])
+        else:
+            await super().write(*elements)
+
     def ask(self, name, first, inline):
         """As Stream.ask()."""
         ask = super().ask(name, first, inline)
@@ -103,6 +112,8 @@ class ReliableClient(Client):
     `keys`, those of sasl.Scram, are set, there need not be a password."""
 
     keys = None
+    #: The most bytes of stanzas that are written at once; a longer one is written alone.
+    max_write = 768
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
@@ -117,6 +128,7 @@ class ReliableClient(Client):
         self.beats = 0
         self._fast = Fast(self.state)
         self._sm = Acks()
+        self._rest = []  # what is to be written next
 
     async def on_try(self):
         """Called before each try to connect; what it raises makes that one fail. To be
@@ -152,10 +164,18 @@ class ReliableClient(Client):
         except Exception as e:
             self.failures += 1
             self.error = e
+            if isinstance(e, MemoryError):
+                # Answers are dropped for it, then the session with all that it keeps
+                self._queue = [el for el in self._queue if el.name == "message"]
+                self._rest = []
+                if self.failures > 1:
+                    self._sm.end()
             gc.collect()
             raise
 
     async def _login(self, connection, direct):
+        from .sasl import SASLError
+
         state = self.state
         kept = dict(state)
         stream = ReliableStream(connection, self.account, self._fast, self._sm)
@@ -171,11 +191,15 @@ class ReliableClient(Client):
                 state.pop("keys", None)
             raise
         finally:
+            # It takes 3 KB, and is loaded with the next login
+            sys.modules.pop("uxmpp.sasl", None)
+            sys.modules["uxmpp"].__dict__.pop("sasl", None)
             if state != kept:
                 self.on_state()
             if self._fast.forgot:
                 self._fast.forgot = False
                 self.log(self.account + ": the server does not know the token: without it, then")
+        self._rest = []
         self.online = True
         self.failures = 0
         if not resumed:
@@ -214,10 +238,18 @@ class ReliableClient(Client):
         sm = self._sm
         if not sm.on:
             return sm.rest() or super()._take()
-        batch = sm.take(self._queue)
+        rest = self._rest or sm.take(self._queue)
         self.dropped += sm.dropped
         sm.dropped = 0
-        return batch
+        # What is written at once has to be in one piece
+        size = count = 0
+        for data in rest:
+            size += len(data)
+            if count and size > self.max_write:
+                break
+            count += 1
+        self._rest = rest[count:]
+        return rest[:count]
 
     def _overdue(self):
         self.beats += 1

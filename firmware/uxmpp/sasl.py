@@ -108,7 +108,7 @@ class Scram:
             raise SASLError("SCRAM: {} iterations are refused".format(rounds))
         keys = self.keys
         if not keys or tuple(keys[:3]) != (self.name, salt, rounds):
-            key = yield from self._salted(salt, rounds)
+            key = yield from self.salted(salt, rounds)
             keys = (self.name, salt, rounds)
             keys += (hmac(self._new, key, b"Client Key"), hmac(self._new, key, b"Server Key"))
             self.keys = keys
@@ -124,8 +124,9 @@ class Scram:
         if not self.response or _fields(data).get(b"v") != self._signature:
             raise SASLError("SCRAM: the server does not know the account")
 
-    def _salted(self, salt, rounds):
-        # PBKDF2 with one block (RFC 5802: Hi)
+    def salted(self, salt, rounds):
+        """The salted password: PBKDF2 with one block (RFC 5802: Hi). A generator, for it takes
+        its time."""
         if self._password is None:
             raise SASLError("no password")
         new = self._new

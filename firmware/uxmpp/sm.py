@@ -83,6 +83,11 @@ class Acks:
         self._keep_messages()
         return False
 
+    def end(self):
+        """The session is given up: of what is on its way messages are kept, for the next one."""
+        self.id = None
+        self._keep_messages()
+
     def _keep_messages(self):
         self.queue = [e for e in self.queue if e[2] and not e[1]]
 

@@ -1,10 +1,14 @@
 """MicroPython's bytecode: `.py` to `.mpy`, for a device that has no memory to compile."""
 
+import ast
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import tokenize
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+from io import BytesIO
 from pathlib import Path
+from string import ascii_lowercase
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 COMPILE_LIMIT_S = 60.0
@@ -23,11 +27,18 @@ class MpyError(Exception):
     """One line for the user: what was to be compiled, and why it was not."""
 
 
-def compile_file(source: Path, target: Path, *, name: str | None = None, opt: int = 2) -> Path:
+def compile_file(
+    source: Path,
+    target: Path,
+    *,
+    name: str | None = None,
+    opt: int = 2,
+    names: Mapping[str, str] | None = None,
+) -> Path:
     """Compile the file `source` to `target`, whose folder is made; return `target`.
 
     `name` is what a traceback on the device calls the file: without one, its path below the
-    firmware folder, or its own name. Raises MpyError.
+    firmware folder, or its own name. `names` are replaced by others. Raises MpyError.
     """
     if name is None:
         name = _name(source, source.parent)
@@ -36,7 +47,7 @@ def compile_file(source: Path, target: Path, *, name: str | None = None, opt: in
         text = source.read_bytes()
     except OSError as e:
         raise MpyError(f"{name} is not compiled: {e}") from e
-    made = _bytecode(text, name, opt)
+    made = _bytecode(_renamed(text, names) if names else text, name, opt)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(made)
@@ -78,13 +89,14 @@ def _bytecode(text: bytes, name: str, opt: int) -> bytes:
 
 
 def compile_tree(
-    source: Path, target: Path, *, opt: int = 2, skip: Sequence[str] = ()
+    source: Path, target: Path, *, opt: int = 2, skip: Sequence[str] = (), short: bool = False
 ) -> list[Path]:
     """Compile every `.py` below the folder `source` to a `.mpy` at its place below `target`.
 
     Left out are the files for CPython only, and those whose path below `source` fits one of the
-    patterns `skip` ("xep/*", "main.py"). Returns what was written, in order. The same source
-    gives the same bytes on every machine. Raises MpyError.
+    patterns `skip` ("xep/*", "main.py"). `short`: names that are private to a file of the
+    firmware are made short. Returns what was written, in order. The same source gives the same
+    bytes on every machine. Raises MpyError.
     """
     if not source.is_dir():
         raise MpyError(f"{source} is no folder: nothing to compile")
@@ -94,8 +106,106 @@ def compile_tree(
         if any(below.match(pattern) for pattern in (HOST_ONLY, *skip)):
             continue
         made = target / below.with_suffix(".mpy")
-        written.append(compile_file(path, made, name=_name(path, source), opt=opt))
+        name = _name(path, source)
+        names = private_names(path) if short else {}
+        written.append(compile_file(path, made, name=name, opt=opt, names=names))
     return written
+
+
+def compile_library(target: Path) -> list[Path]:
+    """Compile the library and the agent into the folder `target`, as devices get them: `uxmpp`
+    and `thing`, without line numbers, and with short private names. As compile_tree()."""
+    parts = [
+        compile_tree(FIRMWARE / part, target / part, opt=LIBRARY_OPT, short=True)
+        for part in ("uxmpp", "thing")
+    ]
+    return parts[0] + parts[1]
+
+
+def private_names(path: Path) -> dict[str, str]:
+    """Return what to call the names of a file of the firmware that begin with "_" and occur in no
+    other: "_a", "_b" ... MicroPython keeps every name that was ever loaded, and these are many.
+
+    Left as they are: names that occur in a text, and those that start with two underscores.
+    Where a class is derived from one of another file, both files' names stay different.
+    """
+    everywhere = _names_of_firmware()
+    if path not in everywhere:
+        return {}
+    taken = set().union(*everywhere.values())
+    short = [f"_{c}" for c in (*ascii_lowercase, *(a + b for a in "xy" for b in ascii_lowercase))]
+    free = iter([name for name in short if name not in taken])
+    found: dict[str, str] = {}
+    for member in sorted(_family(path)):
+        said = b" ".join(_tokens(member.read_bytes(), tokenize.STRING)).decode()
+        others = set().union(*(names for p, names in everywhere.items() if p != member))
+        for name in sorted(everywhere[member] - others):
+            if name[0] == "_" and name[:2] != "__" and name not in said:
+                to = next(free, name)
+                if member == path:
+                    found[name] = to
+    return found
+
+
+def _family(path: Path) -> set[Path]:
+    """Return the file and those that it shares instances with, by inheritance."""
+    family = {path}
+    while True:
+        more = {p for pair in _derived() if family & pair for p in pair} - family
+        if not more:
+            return family
+        family |= more
+
+
+@cache
+def _derived() -> tuple[frozenset[Path], ...]:
+    """Return the pairs of files of which one derives a class from one of the other."""
+    pairs = set()
+    for path in _names_of_firmware():
+        tree = ast.parse(path.read_bytes())
+        bases = {
+            base.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef)
+            for base in node.bases
+            if isinstance(base, ast.Name)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and bases & {n.name for n in node.names}:
+                module = (node.module or "").replace(".", "/")
+                folder = path.parents[node.level - 1] if node.level else FIRMWARE
+                pairs.add(frozenset({path, folder / f"{module}.py"}))
+    return tuple(pairs)
+
+
+@cache
+def _names_of_firmware() -> dict[Path, set[str]]:
+    """Return the names in each file of the firmware."""
+    return {
+        path: {name.decode() for name in _tokens(path.read_bytes(), tokenize.NAME)}
+        for path in sorted(FIRMWARE.rglob("*.py"))
+    }
+
+
+def _tokens(text: bytes, kind: int) -> list[bytes]:
+    """Return the tokens of a kind in a source."""
+    found = tokenize.tokenize(BytesIO(text).readline)
+    return [t.string.encode() for t in found if t.type == kind]
+
+
+def _renamed(text: bytes, names: Mapping[str, str]) -> bytes:
+    """Return the source with names replaced; its lines stay what they are."""
+    lines = text.decode().splitlines(keepends=True)
+    found = [
+        t
+        for t in tokenize.tokenize(BytesIO(text).readline)
+        if t.type == tokenize.NAME and t.string in names
+    ]
+    for t in reversed(found):
+        row, column = t.start
+        line = lines[row - 1]
+        lines[row - 1] = line[:column] + names[t.string] + line[column + len(t.string) :]
+    return "".join(lines).encode()
 
 
 @cache

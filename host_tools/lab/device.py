@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ..flash.mpy import FIRMWARE, LIBRARY_OPT, compile_tree
+from ..flash.mpy import FIRMWARE, LIBRARY_OPT, compile_library, compile_tree
 from . import micropython
 from .errors import LabError
 from .process import POLL_S, STOP_LIMIT_S, Child
@@ -112,8 +112,7 @@ class Device:
             return [sys.executable, str(self._app)], env
         flash = self.folder / "flash"
         if not flash.exists():
-            for part in ("uxmpp", "thing"):
-                compile_tree(FIRMWARE / part, flash / part, opt=LIBRARY_OPT)
+            compile_library(flash)
             compile_tree(self._app.parent, flash)
             # What stands in for the hardware is not to take more memory than that
             compile_tree(_SIMULATED, self.folder / "simulated", opt=LIBRARY_OPT)

@@ -17,7 +17,7 @@ HELP = """\
 *relay*: on or off
 *mode*: auto, heat, off
 *setpoint*: a number, 5 to 30 °C
-*interval*: a whole number, 1 to 86400 s
+*interval*: a time, 1 s to 24 h
 *label*: a text of up to 200 characters
 *blink* [TIMES]
 *format*
@@ -65,7 +65,7 @@ TOO_LONG = "That message is too long for me."
 ONLY = "{}: only for the role {}."
 RELAY_NOT = "relay: must be on or off, not {}"
 SETPOINT_NOT = "setpoint: must be a number, 5 to 30 °C, not {}"
-INTERVAL_NOT = "interval: must be a whole number, 1 to 86400 s, not {}"
+INTERVAL_NOT = "interval: must be a time, 1 s to 24 h, not {}"
 MODES = "mode: {}. 1 auto, 2 heat, 3 off"
 MODE_NOT = "mode: must be auto, heat, off, not {}"
 NOT_ASKED = "I have asked nothing."
@@ -313,21 +313,21 @@ LINES = [
      " Example: mode heat"),
     (A, "help setpoint", "setpoint: a control: a number, 5 to 30 °C. For the role operator."
      " Example: setpoint 20.5 °C"),
-    (A, "help interval", "interval: a setting, kept over a restart: a whole number, 1 to 86400 s."
+    (A, "help interval", "interval: a setting, kept over a restart: a time, 1 s to 24 h."
      " For the role operator. Example: interval 60 s"),
     (A, "help temperature", "temperature: a sensor in °C, alarm below 5 °C, alarm above 30 °C."
      " Example: temperature"),
     (A, "help motion", "motion: a sensor. Example: motion"),
     (A, "help doorbell", "doorbell: an event. Example: doorbell"),
     (A, "help format", "format: a command. For the role owner. Asks first. Example: format"),
-    (A, "help mute", "mute: a command. TIME: a whole number, 0 to 2592000 s; else 60 min."
+    (A, "help mute", "mute: a command. TIME: a time, 0 s to 30 days; else 60 min."
      " Example: mute 60 min"),
     (A, "status", STATUS),
     (A, "Status?", STATUS),
     # What the device has by itself
     (A, "mute 2h", "Mute for 2 h: no reports, and no alarms but durable ones."),
     (A, "mute", "Mute for 60 min: no reports, and no alarms but durable ones."),
-    (A, "mute soon", "mute: time must be a whole number, 0 to 2592000 s, not soon"),
+    (A, "mute soon", "mute: time must be a time, 0 s to 30 days, not soon"),
     (A, "unmute", "You are told everything."),
     (A, "who", "owner@lab.example: owner\nidle@lab.example: operator\n"
      "viewer@lab.example: viewer"),
@@ -408,6 +408,11 @@ LINES = [
     (A, "label " + "*z" * 50, "label: " + ("*z" * 50)[1:], {"id": "c20"}),
     (A, "x", DID.format(("label " + ("*z" * 50)[1:])[:32]), {"id": "c21", "replace": "c20"}),
     (A, "label kitchen", "label: kitchen"),
+    (A, "relay on", RELAY_ON, {"id": "f1"}),
+    (A, "relay off", DID.format("relay on"), {"id": "f2", "replace": "f1"}),
+    (A, "relay off", DID.format("relay on"), {"id": "f3", "replace": "f2"}),
+    (A, "relay off", DID.format("relay on"), {"id": "f4", "replace": "f3"}),
+    (A, "relay off", DID.format("relay on"), {"id": "f5", "replace": "f1"}),
     # What comes twice is done once
     (A, "relay on", RELAY_ON, {"id": "d1"}),
     (A, "relay on", DID.format("relay on"), {"id": "d1"}),
@@ -417,8 +422,9 @@ LINES = [
     (A, "temperature", TEMPERATURE, {"id": "d2"}),
     (A, "relay", OFF),
     *[(A, "relay on", RELAY_ON, {"id": f"e{i}"}) for i in range(16)],
-    (A, "relay on", DID.format("relay on"), {"id": "e0"}),
+    (A, "relay on", DID.format("relay on"), {"id": "e6"}),
     (A, "relay off", RELAY_OFF, {"id": "d1"}),  # that long nobody remembers
+    (P, "relay on", DID.format("relay off"), {"id": "d1"}),  # others do not wear that out
     # What was written while it was away
     (A, "relay on", AWAY.format("relay on"), {"xml": DELAY}),
     (A, "relay on?", OFF, {"xml": DELAY}),

@@ -289,6 +289,63 @@ def test_a_flood_by_a_stranger(world):
         asyncio.run(main(device))
 
 
+ITEMS = "http://jabber.org/protocol/disco#items"
+#: What one may send many of: who, and the stanza.
+FLOODS = {
+    "refused": ("stranger", "<iq type='get' id='{id}' to='{jid}'>" + PING + "</iq>"),
+    "shown": ("idle", "<presence to='{jid}'/>"),
+    "asked": (
+        "idle",
+        "<iq type='get' id='{id}' to='{jid}'><query xmlns='" + ITEMS + "' "
+        "node='http://jabber.org/protocol/commands'/></iq>",
+    ),
+    "subscribed": (
+        "idle",
+        "<presence to='{bare}' type='subscribe'/><presence to='{bare}' type='unsubscribe'/>",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_the_owner_is_answered_whatever_others_send(world, kind):
+    """No flood takes the place of what the owner asked by words or by program, or of the
+    answer to it."""
+    who, flood = FLOODS[kind]
+
+    async def main(device):
+        async with owner_of(world) as owner, owner_of(world, who) as other:
+            jid = await ready(device, owner)
+            got = recorded(other)
+            for i in range(4):
+                for k in range(60):
+                    other.client.send_raw(
+                        flood.format(jid=jid, bare=world.jid("dev"), id=f"{i}-{k}")
+                    )
+                # In the middle of it
+                async with asyncio.timeout(OWNER_S):
+                    said, *answers = await asyncio.gather(
+                        ask(owner, jid, "lamp on"), *[owner.iq(jid, PING) for _ in range(3)]
+                    )
+                assert said == "lamp: on"
+                assert [a.get("type") for a in answers] == ["result"] * 3
+            await pinged(other)
+            status = await owner.ask(jid, "status")
+            assert ", 0 cuts, 0 faults, " in status
+            if kind == "refused":
+                await silent(other, jid, got)
+                # When the flood is over it is as if there had been none
+                for _ in range(8):
+                    answer = await other.iq(jid, PING)
+                    assert condition(answer) == ("cancel", "service-unavailable")
+            if kind == "shown":
+                # One by one, not each for each
+                assert 1 <= len([el for el in got if el.tag == CLIENT + "presence"]) <= 20
+
+    viewers = [world.jid("idle")]
+    with device_of(world, "32", surfaces=["chat", "forms"], viewers=viewers) as device:
+        asyncio.run(main(device))
+
+
 def test_account_shared_with_a_person(world):
     """The person's other applications are the owner, and the roster stays theirs."""
     there, friend, idle = (world.jid(user) for user in ("dev", "stranger", "idle"))

@@ -58,11 +58,15 @@ def send(person, jid, line, id=None, replace=None, xml="", kind="chat"):
 
 def groups(table, most=8):
     """The entries of `table` in turn, as many together as one person says in a row without
-    having to know an answer."""
+    having to know an answer, or being overtaken by one: `blink` waits, if only for a moment."""
     group = []
     for entry in table:
         if group and (
-            entry[0] != group[0][0] or len(group) == most or entry[1] and "{" in entry[1]
+            entry[0] != group[0][0]
+            or len(group) == most
+            or entry[1]
+            and "{" in entry[1]
+            or (group[-1][1] or "").lower().startswith("blink")
         ):
             yield group
             group = []

@@ -347,7 +347,11 @@ def test_commands(shared, runtime):
         ("add 1.5", "add: value must be a whole number, not 1.5"),
         ("add 1 x", "add: value must be a number, not x"),
         ("add 1 2 3", "add: value must be a number, not 2 3"),
-        ("add", "add: failed: .+"),
+        (
+            "add",
+            "add: not so: VALUE: a whole number. VALUE: a number. For the role operator."
+            " Example: add 1 1",
+        ),
         ("say", "say: "),
         ("say 1 2.5 1,5 -3 Word word?", "say: 1 2.5 1.5 -3 'Word' 'word?'"),
         ("say\nnan 0x10 1e3", "say: 'nan' '0x10' 1000.0"),

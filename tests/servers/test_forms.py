@@ -46,6 +46,11 @@ def speed(rpm):
         raise OSError("the motor does not turn")
 
 
+@thing.command("sum", params=(int, float))
+def sum_of(a, b=0.5):
+    return a + b
+
+
 @thing.command("fail", params=())
 def fail():
     raise RuntimeError("out of <paper>")
@@ -65,7 +70,7 @@ BUILTIN = {"mute", "unmute", "who", "log", "role"}
 FOR_VIEWERS = {"mute", "unmute", "read"}
 FOR_OPERATORS = FOR_VIEWERS | {
     "relay", "mode", "setpoint", "interval", "blink", "ring", "log", "erase", "lock", "speed",
-    "fail", "slow",
+    "sum", "fail", "slow",
 }  # fmt: skip
 
 
@@ -385,7 +390,6 @@ def test_form_says_what_may_be(lab, device):
             await send(owner, jid, node, "cancel", sid_of(answer))
         modes = ["auto", "heat", "off"]
         text = "text-single"
-        whole = "a whole number, 1 to {}"
         assert fields == {
             "relay": ("boolean", "relay", True, "on or off", [], "xs:boolean", "basic", None,
                       None),
@@ -393,12 +397,12 @@ def test_form_says_what_may_be(lab, device):
                      None, None),
             "setpoint": (text, "setpoint (°C)", True, "a number, 5 to 30 °C", [], "xs:decimal",
                          "range", "5", "30"),
-            "interval": (text, "interval (s)", True, whole.format(86400) + " s", [], "xs:integer",
+            "interval": (text, "interval (s)", True, "a time, 1 s to 24 h", [], "xs:integer",
                          "range", "1", "86400"),
             "label": (text, "label", True, "a text of up to 200 characters", [], "xs:string",
                       "basic", None, None),
-            "blink": (text, "times", False, whole.format(10), [], "xs:integer", "range", "1",
-                      "10"),
+            "blink": (text, "times", False, "a whole number, 1 to 10", [], "xs:integer",
+                      "range", "1", "10"),
         }  # fmt: skip
 
     run(lab, main)
@@ -418,6 +422,11 @@ VALUES = (
     ("erase", {}, "area is missing: log, all"),
     ("speed", {"speed": "101"}, "at most 100"),
     ("label", {"label": "x" * 201}, "must be a text of up to 200 characters, not " + "x" * 32),
+    ("label", {"label": "x\n*relay*: on"}, "must be one line, of characters that can be seen"),
+    ("ring", {"who": "x\n```"}, "who must be one line, of characters that can be seen"),
+    ("sum", {"value": "1.5"}, "value must be a whole number, not 1.5"),
+    ("sum", {"value2": "1.5"}, "value is missing"),
+    ("sum", {}, "a value is missing"),
 )
 ONE = "<field var='relay'><value>1</value></field>"
 X = "<x xmlns='jabber:x:data' type='submit'>{}</x>"
@@ -621,10 +630,30 @@ def test_role_lost_in_between(lab, device):
 
 
 def test_sessions_are_few_and_end(lab):
-    """The one that was idle longest makes room; and none waits for ever."""
+    """The one that was idle longest makes room, but no owner's for others; and none waits for
+    ever."""
 
-    async def main(owner):
+    async def main(owner, viewer):
         jid = await online(quick)
+        # Others' make room for an owner's, and then their own
+        for _ in range(2):
+            for _ in range(4):
+                await open_form(viewer, jid, "mute")
+            sid = sid_of(await send(owner, jid, "format"))
+        for _ in range(4):
+            last = await open_form(viewer, jid, "mute")
+        answer = await send(owner, jid, "format", "complete", sid)
+        assert status(answer)[:2] == ("completed", ("info", "empty"))
+        assert status(await send(viewer, jid, "mute", "cancel", last))[0] == "canceled"
+        sids = [await open_form(owner, jid, "relay") for _ in range(9)]
+        full = ("wait", "resource-constraint", None)
+        assert refused(await send(viewer, jid, "mute")) == full
+        assert status(await send(owner, jid, "relay", "cancel", sids[-1]))[0] == "canceled"
+        last = await open_form(viewer, jid, "mute")
+        assert status(await send(viewer, jid, "mute", "cancel", last))[0] == "canceled"
+        for sid in sids[-4:-1]:
+            assert status(await send(owner, jid, "relay", "cancel", sid))[0] == "canceled"
+        assert status(await send(owner, jid, "hurry"))[0] == "completed"
         sids = [await open_form(owner, jid, "relay") for _ in range(5)]
         assert len(set(sids)) == 5
         answer = await send(owner, jid, "relay", "complete", sids[0], form(relay="1"))
@@ -645,6 +674,10 @@ def test_sessions_are_few_and_end(lab):
         answer = await send(owner, jid, "blink", "complete", last, form(times="1"))
         assert refused(answer) == EXPIRED
 
-    tune = "\nthing.surfaces['forms'].session_s = 1"
+    tune = """
+@thing.command("hurry", params=())
+def hurry():
+    thing.surfaces["forms"].session_s = 1
+"""
     with device_in(lab, "quick", tune) as quick:
-        run(lab, main)
+        run(lab, main, "owner", "viewer")

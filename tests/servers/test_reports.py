@@ -5,7 +5,7 @@ import asyncio
 import re
 import time
 
-from .helper import device_of, lines, online, owner_of
+from .helper import both, device_of, lines, online, owner_of
 
 LIMIT_S = 20.0
 #: One message with events in so many seconds: that of the program `hasty`.
@@ -86,7 +86,7 @@ def test_mute(shared):
         assert await said(owner, jid) == "doorbell: alice"
         assert await owner.ask(jid, "unmute") == "You are told everything."
         # A mute that is over says so
-        await owner.ask(jid, "mute 1s")
+        await owner.ask(jid, "mute 2s")
         await owner.ask(jid, "ring carol")
         assert await said(owner, jid) == "While you were mute, 1 was left out."
 
@@ -123,7 +123,7 @@ def test_settings(shared):
         device.stop()
         # One value that cannot be, and the others hold
         (device.folder / "settings.json").write_text(
-            '{"version": 1, "interval": "soon", "label": "south side", "gone": "x"}'
+            '{"version": 1, "values": {"interval": "soon", "label": "south side", "gone": "x"}}'
         )
         device.start()
         jid = await online(device, 3)
@@ -138,3 +138,20 @@ def test_settings(shared):
         assert (await owner.ask(jid, "label")).startswith("label: kitchen")
 
     run(shared, main)
+
+
+@both
+def test_a_sensor_that_misbehaves_takes_nothing_with_it(shared, runtime):
+    async def main():
+        with device_of(shared, runtime, "unruly") as device:
+            async with owner_of(shared) as owner:
+                jid = await online(device)
+                await lines(device, "^good", 4)
+                await lines(device, "^begun", 2)
+                status = (await owner.ask(jid, "status")).replace("*", "").splitlines()
+                assert "hangs: no reading: it took more than 0.5 s" in status
+                assert "cancels: no reading: cancelled" in status
+                assert "raises: no reading: none left" in status
+                assert [line for line in status if line.startswith("good: ")]
+
+    asyncio.run(main())

@@ -4,9 +4,19 @@ import asyncio
 import re
 from contextlib import asynccontextmanager
 
-from .helper import condition, device_of, online, owner_of, pinged, until
+from slixmpp.exceptions import PresenceError
 
-LIMIT_S = 20.0
+from .helper import condition, device_of, lines, online, owner_of, pinged, until
+
+LIMIT_S = 10.0
+TEST_LIMIT_S = 40.0
+#: More than a device takes of a stanza.
+LONG = "x" * 8192
+
+
+def play(main):
+    """Run a test, which may not take longer than TEST_LIMIT_S."""
+    asyncio.run(asyncio.wait_for(main(), TEST_LIMIT_S))
 
 
 class Occupant:
@@ -24,14 +34,25 @@ class Occupant:
             self.present[presence["from"].resource] = presence["type"] != "unavailable"
 
     async def enter(self, *, open_to_all=False):
-        """Join; the one who makes the room may let all see the real JIDs."""
+        """Join; who makes the room opens it (XEP-0045 section 10.1), and may let all see the real
+        JIDs."""
         muc = self.muc
-        await muc.join_muc_wait(self.room, self.nick, maxstanzas=0)
-        if open_to_all:
-            form = await muc.get_room_config(self.room)
+        while True:
+            try:
+                joined = await muc.join_muc_wait(
+                    self.room, self.nick, maxstanzas=0, timeout=LIMIT_S
+                )
+                break
+            except PresenceError as e:
+                # While a device finds out that there is no such room, it is locked
+                if e.condition != "item-not-found":
+                    raise
+                await asyncio.sleep(0.1)
+        if 201 in joined[0]["muc"]["status_codes"]:
+            form = await muc.get_room_config(self.room, timeout=LIMIT_S)
             form["type"] = "submit"
-            form["values"] = {"muc#roomconfig_whois": "anyone"}
-            await muc.set_room_config(self.room, form)
+            form["values"] = {"muc#roomconfig_whois": "anyone"} if open_to_all else {}
+            await muc.set_room_config(self.room, form, timeout=LIMIT_S)
         return self
 
     @property
@@ -50,6 +71,41 @@ class Occupant:
         """What `nick` says next."""
         return (await self.owner.next_message(f"{self.room}/{nick}", LIMIT_S)).body
 
+    def send(self, xml):
+        self.owner.client.send_raw(xml)
+
+    async def echoed(self, text):
+        """Say it, and wait until the room has told it to all. A parser that had an overlong tag
+        in pieces may only go on when as much again has come."""
+        before = list(self.owner.messages)
+        self.say(text)
+        self.send(" " * len(LONG))
+        await until(
+            lambda: [m for m in self.owner.messages if m not in before and m.body == text],
+            text,
+            LIMIT_S,
+        )
+
+    async def sees(self, nick, there=True):
+        """Wait until somebody is in the room, or is not any more."""
+        await until(lambda: self.present.get(nick) is there, f"{nick}, {there}", LIMIT_S)
+
+    async def heard(self, nick):
+        """What `nick` says next."""
+        return (await self.owner.next_message(f"{self.room}/{nick}", LIMIT_S)).body
+
+    def send(self, xml):
+        self.owner.client.send_raw(xml)
+
+    async def echoed(self, text):
+        """Say it, and wait until the room has told it to all. A server that was sent too much at
+        once, and paused, may only go on when there is more."""
+        self.say(text)
+        messages = self.owner.messages
+        while not [m for m in messages if m.sender.startswith(self.room) and m.body == text]:
+            self.send(" ")
+            await asyncio.sleep(0.1)
+
     async def asked(self, text, nick="kitchen"):
         """What `nick` answers, without the age of a state."""
         self.say(text)
@@ -62,16 +118,15 @@ async def inside(lab, user, room, nick, **options):
         yield await Occupant(owner, f"{room}@conference.{lab.domain}", nick).enter(**options)
 
 
-def kitchen(lab, room, program="everything", **changes):
+def kitchen(lab, room, program="everything", surfaces=("rooms",)):
     """A device that is in `room` as kitchen, and belongs to the group lamps."""
     return device_of(
         lab,
         "32",
         program,
-        surfaces=["rooms"],
+        surfaces=list(surfaces),
         rooms=[f"{room}@conference.{lab.domain}/kitchen"],
         groups=["lamps"],
-        **changes,
     )
 
 
@@ -109,13 +164,24 @@ def test_conversation(shared):
                     answer = await guest.owner.iq(f"{guest.room}/kitchen", payload)
                     assert condition(answer) == ("cancel", "service-unavailable")
                 assert await boss.asked("kitchen: relay") == "boss: relay: off"
+                # What is written twice, in two languages or corrected, is done once
+                message = "<message type='groupchat' id='{}' to='{}'>{}</message>"
+                body = "<body>kitchen: blink 3</body>"
+                boss.send(
+                    message.format("b1", boss.room, body + body.replace(">", " xml:lang='de'>", 1))
+                )
+                assert await boss.heard("kitchen") == "boss: blink: 3 times"
+                replace = "<replace xmlns='urn:xmpp:message-correct:0' id='b1'/>"
+                boss.send(message.format("b2", boss.room, body.replace("3", "2") + replace))
+                assert "I did that already: blink 3" in await boss.heard("kitchen")
+                assert len(re.findall("^blink", device.output(), re.M)) == 1
                 # An alarm is for all
                 await boss.asked("kitchen: ring bob")
                 assert await boss.heard("kitchen") == "doorbell: bob"
                 assert not [m for m in boss.owner.messages if m.sender.endswith("/kitchen")]
                 assert "stranger" not in device.output()
 
-    asyncio.run(main())
+    play(main)
 
 
 def test_the_owners_nick_is_not_the_owner(shared):
@@ -140,7 +206,57 @@ def test_the_owners_nick_is_not_the_owner(shared):
                     assert not [m for m in witness.owner.messages if "/kitchen" in m.sender]
                 assert "relay on" not in device.output()
 
-    asyncio.run(main())
+    play(main)
+
+
+def test_the_owner_is_not_whose_presence_was_lost(shared):
+    # What is longer than the device takes comes without what is in it
+    async def main():
+        async with (
+            inside(shared, "stranger", "attic", "thief", open_to_all=True) as thief,
+            inside(shared, "owner", "attic", "boss") as boss,
+        ):
+            with kitchen(shared, "attic") as device:
+                await boss.sees("kitchen")
+                assert await boss.asked("kitchen: relay") == "boss: relay: off"
+                item = f"<item nick='boss' role='none'><reason>{LONG}</reason></item>"
+                kick = f"<query xmlns='http://jabber.org/protocol/muc#admin'>{item}</query>"
+                assert (await thief.owner.iq(thief.room, kick, "set")).get("type") == "result"
+                await thief.sees("boss", False)
+                # The second start tag is so long that the device does not see who it is from
+                for start in (f"><status>{LONG}</status>", f" a='{LONG}'>"):
+                    thief.send(f"<presence to='{thief.room}/boss'{start}</presence>")
+                    await thief.echoed("kitchen: relay on")
+                await thief.echoed(f"lamps: role {shared.jid('stranger')} owner")
+                thief.send(f"<presence to='{thief.room}/thief'/>")
+                await thief.sees("boss", False)
+                await boss.enter()
+                assert await boss.asked("kitchen: relay") == "boss: relay: off"
+                assert await thief.heard("kitchen") == "boss: relay: off"
+                assert not [m for m in thief.owner.messages if m.sender.endswith("/kitchen")]
+                assert not re.search("relay on|stranger", device.output())
+
+    play(main)
+
+
+def test_no_room(shared):
+    # The device makes none: it would be locked, and nobody could come
+    async def main():
+        async with owner_of(shared, plugins=("xep_0045", "xep_0004")) as owner:
+            room = f"cellar@conference.{shared.domain}"
+            with kitchen(shared, "cellar", "roommate", ("rooms", "chat")) as device:
+                jid = await online(device)
+                line = f"^{room}: there is no such room; make it, and I shall come$"
+                await lines(device, line)
+                # What happens in the meantime is posted when there is a room
+                await owner.say(jid, "ring bob")
+                assert (await owner.next_message(jid, LIMIT_S)).body
+                boss = await Occupant(owner, room, "boss").enter(open_to_all=True)
+                assert (await boss.heard("kitchen")).startswith("doorbell: bob")
+                assert await boss.asked("kitchen: relay") == "boss: relay: off"
+                assert len(await lines(device, line)) == 1
+
+    play(main)
 
 
 def test_a_room_that_hides_who_is_who(shared):
@@ -154,9 +270,6 @@ def test_a_room_that_hides_who_is_who(shared):
                 await boss.sees("kitchen")
                 boss.say("kitchen: relay on")
                 await boss.heard("boss")
-                assert await boss.owner.iq(
-                    f"{shared.jid('owner')}", "<ping xmlns='urn:xmpp:ping'/>"
-                )
                 # It did get it: it does what comes after
                 jid = await online(device)
                 answer = await boss.owner.iq(jid, "<ping xmlns='urn:xmpp:ping'/>")
@@ -165,7 +278,7 @@ def test_a_room_that_hides_who_is_who(shared):
                 assert not [m for m in boss.owner.messages if m.sender.endswith("/kitchen")]
                 assert "relay on" not in device.output()
 
-    asyncio.run(main())
+    play(main)
 
 
 def test_nick_taken_and_thrown_out(shared):
@@ -182,4 +295,4 @@ def test_nick_taken_and_thrown_out(shared):
                 await boss.sees("kitchen_")
                 assert await boss.asked("kitchen_: relay", "kitchen_") == "boss: relay: off"
 
-    asyncio.run(main())
+    play(main)

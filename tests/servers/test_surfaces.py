@@ -223,14 +223,8 @@ async def by_pubsub(lab, greenhouse, owner, jid):
 async def by_room(lab, greenhouse, owner, jid):
     room = f"garden@conference.{lab.domain}"
     muc = owner.client.plugin["xep_0045"]
-    await muc.join_muc_wait(room, "boss", maxstanzas=0)
-    form = await muc.get_room_config(room)
-    form["type"] = "submit"
-    form["values"] = {"muc#roomconfig_whois": "anyone"}
-    await muc.set_room_config(room, form)
-    # The device made the room, or comes back to it: who is who is told to who enters
-    muc.leave_muc(room, "boss")
-    await muc.join_muc_wait(room, "boss", maxstanzas=0)
+    # The device made the room, and so sees who is who
+    await muc.join_muc_wait(room, "boss", maxstanzas=0, timeout=LIMIT_S)
 
     async def said(text):
         owner.client.send_message(mto=room, mbody=f"greenhouse: {text}", mtype="groupchat")

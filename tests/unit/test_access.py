@@ -26,6 +26,7 @@ class Client:
     account = "dev@x"
     jid = "dev@x/r"
     max_handlers = 8
+    max_queue = 16
 
     def __init__(self):
         self.sent = []
@@ -34,6 +35,7 @@ class Client:
         self.dropped = 0
         self.roster = []
         self._tasks = []
+        self._queue = []
 
     def on(self, kind, xmlns, handler):
         self.handlers[kind, xmlns] = handler
@@ -374,8 +376,14 @@ def test_an_account_that_is_shared():
         assert client.sent == []
         # Their other applications come online
         comes = Element("presence", None, {"from": "dev@x/phone"})
+        access.show_s = 0
         await client.handlers["presence", None](comes, None)
-        assert client.sent == ["None dev@x/phone"]
+        await turns()
+        assert client.sent == ["None dev@x"]
+        # ... but not this one
+        comes.attrs["from"] = client.jid
+        await client.handlers["presence", None](comes, None)
+        assert not access._greeting
         assert str(await refused(t, "dev@x", "none")) == "that is me"
 
     run(main)
@@ -397,6 +405,105 @@ def test_a_roster_that_cannot_be_changed_now():
         t.client.sent = []
         await t.access.announce([])
         assert t.client.sent == ["None o@x"]
+
+    run(main)
+
+
+async def comes(t, person, *resources, **attrs):
+    for resource in resources:
+        el = Element("presence", None, {"from": person + "/" + resource})
+        el.attrs.update(attrs)
+        await t.client.handlers["presence", None](el, None)
+
+
+def test_who_comes_online_is_shown_once():
+    async def main(folder):
+        t = device(folder)
+        access, client = t.access, t.client
+        access.show_s = 0.01
+        client.roster = [{"jid": OWNER, "subscription": "both"}]
+        await access.settle()
+        client.sent = []
+        await comes(t, VIEWER, "a")
+        await access._greeting
+        # There is nothing yet
+        assert client.sent == []
+        await access.announce([])
+        access._shown = [Element("status")]
+        client.sent = []
+        # All of their applications by one stanza; the roster does it for the owner
+        await comes(t, VIEWER, "a", "b", *["c"] * 100)
+        await comes(t, VIEWER, "d", type="unavailable")
+        await comes(t, OWNER, "a")
+        await access._greeting
+        assert client.sent == ["None v@x"] and not access._greeting
+        # Who comes while others are shown it is not forgotten
+        send = client.send
+
+        async def slowly(el):
+            if len(client.sent) < 3:
+                await comes(t, VIEWER, "a")
+            await send(el)
+
+        client.send = slowly
+        client.sent = []
+        await comes(t, VIEWER, "a")
+        await access._greeting
+        assert client.sent == ["None v@x"] * 4
+        # Whose role was taken sees nothing
+        client.send = send
+        await comes(t, VIEWER, "a")
+        await t.assign(VIEWER, "none")
+        client.sent = []
+        await access._greeting
+        assert client.sent == []
+
+    run(main)
+
+
+def test_who_comes_online_when_the_session_ends():
+    async def main(folder):
+        t = device(folder)
+        access, client = t.access, t.client
+        access.show_s = 0
+        await access.settle()
+        access._shown = [Element("status")]
+        send = client.send
+
+        async def fails(el):
+            raise OSError("not online")
+
+        client.send = fails
+        await comes(t, VIEWER, "a")
+        await access._greeting
+        client.send = send
+        client.sent = []
+        await comes(t, VIEWER, "a")
+        await access._greeting
+        assert client.sent == ["None v@x"]
+
+    run(main)
+
+
+def test_subscriptions_are_answered_within_the_limit():
+    async def main(folder):
+        t = device(folder)
+        await comes(t, VIEWER, *["a"] * 20, type="subscribe")
+        await comes(t, STRANGER, "a", type="subscribe")
+        assert t.client.sent == ["subscribed v@x"] * 10
+
+    run(main)
+
+
+def test_pushes_are_not_answered_when_there_is_much_to_send():
+    async def main(folder):
+        t = device(folder)
+        push = t.client.handlers["set", "jabber:iq:roster"]
+        for queued, name in ((7, "iq"), (8, None)):
+            t.client._queue = [None] * queued
+            el = Element("iq")
+            await push(el, Element("query", "jabber:iq:roster"))
+            assert el.name == name, queued
 
     run(main)
 
@@ -438,7 +545,7 @@ def test_some_handlers_are_the_owners():
             assert t.client.accepts(VIEWER, stanza()) == heard
             assert t.client.accepts("room@y", stanza()) == heard
             assert t.client.accepts(VIEWER, stanza("iq")) == heard
-            assert t.client.accepts(VIEWER, stanza("presence"))
+            assert t.client.accepts(VIEWER, stanza("presence")) == heard
             assert t.client.accepts(OWNER, stanza()) and t.client.accepts(OWNER, stanza("iq"))
 
     run(main)
@@ -505,6 +612,25 @@ def test_limit_of_all():
         await turns()
         # Whoever has no answer knows why, once
         assert sorted(p for p, _ in t.said) == sorted(viewers + [OWNER])  # noqa: RUF005 - not in MicroPython
+
+    run(main)
+
+
+def test_limit_of_questions_by_program():
+    """Counted apart: who looks around may still write."""
+
+    async def main(folder):
+        t = device(folder)
+
+        def heard(person):
+            return len([1 for _ in range(100) if t.client.accepts(person, stanza("iq"))])
+
+        assert heard(VIEWER) == 10 and heard(STRANGER) == 0 and heard(OWNER) == 100
+        assert t.client.accepts(VIEWER, stanza()) and allowed(t, VIEWER, 100) == 10
+        t.clock.now += 4
+        assert heard(VIEWER) == 2
+        await t.assign(VIEWER, "none")
+        assert sorted(t.access._used) == [] and heard(VIEWER) == 0
 
     run(main)
 

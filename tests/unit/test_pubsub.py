@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from thing import nodes, pubsub
-from thing.registry import Control, Registry, Sensor
+from thing.registry import Command, Control, Registry, Sensor
 from uxmpp.client import StanzaError
 
 BAD = (
@@ -267,6 +267,72 @@ def test_payload():
             "time": "2026-03-07T16:24:30Z",
             "error": "no echo",
         }
+
+    play(main)
+
+
+def test_answers_of_commands():
+    # Viewers see the node, and may not have done what it tells of
+    async def main(thing, surface, sent):
+        for role in ("viewer", "operator", "owner"):
+            thing.registry.add(Command(role, None, (), role=role, value="the key is 4711", when=7))
+        thing.clock.time = 1772900730
+        await surface.online()
+        await looks(surface, 3)
+        told = {s[1]: s[2] for s in sent}
+        assert told["dev/viewer"] == "the key is 4711"
+        assert told["dev/operator"] == told["dev/owner"] == "done"
+        assert surface.last[2]["time"] == "2026-03-07T16:23:57Z"
+        # Each time it is done
+        del sent[:]
+        surface.changed(thing.registry.find("owner"))
+        await looks(surface, 9)
+        assert [s[1:3] for s in sent] == [("dev/owner", "done")]
+
+    play(main)
+
+
+def test_answers_as_fields():
+    async def main(thing, surface, sent):
+        thing.config["name"] = "dev"
+        payloads = []
+
+        async def publish(client, to, node, payload, id, access):
+            payloads.append(payload.to_bytes().decode())
+
+        pubsub.publish = publish
+        thing.clock.time = 1772900730
+        e = thing.registry.add(Command("c", None, (), value="the key is 4711", when=7))
+        await surface._publish(e)
+        e.role = "viewer"
+        await surface._publish(e)
+        assert "value='done'" in payloads[0] and "4711" not in payloads[0], payloads
+        assert "value='the key is 4711'" in payloads[1], payloads
+
+    play(main, {"payload": "fields"})
+
+
+class Odd:
+    def __str__(self):
+        raise TypeError("no text")
+
+
+def test_values_without_a_text():
+    # One that cannot be told does not keep the others from being told; nor does a new beginning
+    async def main(thing, surface, sent):
+        a, b = thing.registry.entries
+        a.value = Odd()
+        await surface.online()
+        await looks(surface, 9)
+        assert [s[1] for s in sent] == ["dev/b"]
+        assert thing.lines == ["pubsub: dev/a: no text"]
+        del sent[:]
+        a.value = 1
+        again = asyncio.create_task(surface.run())
+        surface.changed(b)
+        await looks(surface, 60)
+        again.cancel()
+        assert sorted([s[1:3] for s in sent]) == [("dev/a", 1), ("dev/b", 0)]
 
     play(main)
 

@@ -10,6 +10,7 @@ from thing.registry import (
     Registry,
     Sensor,
     Setting,
+    duration,
     seconds,
     show,
 )
@@ -93,9 +94,9 @@ REFUSED = (
     (PERCENT, ("101", "-1", "1.5%", "%"), "a whole number, 0 to 100 %"),
     (ENERGY, ("1.5 MWh", "kWh"), "a number in kWh"),
     (SPAN, ("0", "2 days", "1.5", "-1", "-1h", "soon", "s", "h", "1 x", "1 month", "1h30",
-            "1h 30m", "1e9", "٣s"), "a whole number, 1 to 86400 s"),
-    (MINUTES, ("121", "3h", "90s"), "a whole number, 120 or less min"),
-    (HOURS, ("x", "-1", "1 year"), "a number in h"),
+            "1h 30m", "1e9", "٣s"), "a time, 1 s to 24 h"),
+    (MINUTES, ("121", "3h", "90s"), "a time, 2 h or less"),
+    (HOURS, ("x", "-1", "1 year"), "a time"),
 )  # fmt: skip
 
 
@@ -123,6 +124,26 @@ def test_what_is_no_value():
                 told = "must be {}, not {}".format(expected, text[:32] or "nothing")
                 wrong.append(None if str(e) == told else (text, str(e)))
     assert_none(wrong)
+
+
+#: What would begin a line of its own, or hide what stands there
+ODD = (
+    "\n", "\r\n", "\0", "\t", "\x1b[2J", "\x7f", "\x80", "\x85", "\x9f", "\u2028", "\u2029",
+    "\u202a", "\u202e", "\u2066", "\u2069",
+)  # fmt: skip
+# Only near to them
+EVEN = ("\xa0", "\u00e9", "\u2027", "\u202f", "\u2065", "\u206a", "\u4285", "\u3028", "\U0001f44d")
+
+
+def test_texts_are_one_line():
+    told = "must be one line, of characters that can be seen"
+    for param in (TEXT, SHORT):
+        for odd in ODD:
+            for text in (odd, "a" + odd, odd + "a", "é" + odd + "日"):
+                e = raises(ValueError, param.parse, text)
+                assert str(e) == told, (text, str(e))
+    for even in EVEN:
+        assert TEXT.parse("a" + even + "*b*") == "a" + even + "*b*"
 
 
 def test_value_of_no_kind():
@@ -153,6 +174,22 @@ def test_times():
     for text in NO_SECONDS:
         e = raises(ValueError, seconds, text)
         assert str(e) == "must be a time such as 90s, 10m or 2h, not " + text[:32], text
+
+
+def test_durations():
+    for value, text, exact in (
+        (0, "0 s", "0 s"), (1, "1 s", "1 s"), (0.5, "0.5 s", "0.5 s"), (119, "119 s", "119 s"),
+        (120, "2 min", "2 min"), (150, "2 min", "150 s"), (5400, "90 min", "90 min"),
+        (5400.0, "90 min", "90 min"), (86400, "24 h", "24 h"), (100000, "27 h", "100000 s"),
+        (2592000, "30 days", "30 days"), (-5, "-5 s", "-5 s"),
+    ):  # fmt: skip
+        assert (duration(value), duration(value, True)) == (text, exact)
+    for unit, low, high, text in (
+        ("s", 150, None, "a time, 150 s or more"),
+        ("min", 0.5, 90, "a time, 30 s to 90 min"),
+        ("h", 1, 720, "a time, 60 min to 30 days"),
+    ):
+        assert Param("p", float, low, high, unit).expected() == text
 
 
 SHOWN = (

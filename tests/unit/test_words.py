@@ -126,6 +126,7 @@ PLAIN = (
     ("a *b _c", "a b c"),
     ("a*b fan_speed 2~3", "a*b fan_speed 2~3"),
     ("a ** b", "a  b"),
+    ("a\n*b*\r\n```c\n> d", "a b*  c > d"),
 )
 
 
@@ -311,6 +312,76 @@ def test_questions_are_few():
     assert pending.take("p19@example.org/x") is None
 
 
+def message(id=None, replaces=None):
+    stanza = Element("message", "jabber:client", {"id": id} if id else {})
+    if replaces:
+        stanza.add("replace", words.CORRECT, {"id": replaces})
+    return stanza
+
+
+def test_nothing_is_done_twice():
+    device = Device()
+    done = words.Done()
+
+    def say(line, name, *ids):
+        who = asker(name)
+        return asyncio.run(words.answer(device, line, who, None, done, message(*ids)))[0]
+
+    again = "I did that already: fan_speed 3. Write it as a new message."
+    for name in ("owner", "operator"):
+        assert say("fan_speed 3", name, "a") == "fan_speed: 3"
+        # The same once more, corrections, and corrections of these
+        for ids in (("a",), ("b", "a"), ("c", "b"), ("d", "c"), ("e", "a"), (None, "a"), ("a",)):
+            assert say("fan_speed 4", name, *ids) == again, ids
+    assert device.did == [3, 3]
+    # What had no effect may be corrected
+    assert say("fan_speed", "owner", "f") == "fan_speed: 3, since 0 s"
+    assert say("fan_speed 10", "owner", "g", "f").startswith("fan_speed: must be")
+    device.registry.find("beep").do = lambda n: int("x")
+    assert say("beep", "owner", "h", "g").startswith("beep: ")
+    assert say("fan_speed 5", "owner", "i", "h") == "fan_speed: 5"
+    # The first question and the last one are both known
+    for ids in (("j", "h"), ("k", "i"), ("l", "k")):
+        assert "already: fan_speed 5." in say("fan_speed 6", "owner", *ids), ids
+    assert say("label *x*", "owner", "m") == "label: x*"
+    assert "already: label x*." in say("label y", "owner", "m")
+    # Without an id there is nothing to know it by
+    assert [say("fan_speed 7", "owner") for _ in range(2)] == ["fan_speed: 7"] * 2
+
+
+def test_what_was_done_is_shared_out():
+    done = words.Done()
+
+    def do(person, id):
+        act = done.of(person, message(id))
+        if not act[1]:
+            done.keep(act, "it")
+            return True
+        return False
+
+    assert do("a@x", "1") and do("a@x", "2")
+    for i in range(50):
+        assert do("b@x", str(i))
+    assert not do("a@x", "1") and not do("a@x", "2") and not do("b@x", "49")
+    assert do("b@x", "30") and len(done._acts) == done.max_done
+    for i in range(50):
+        assert do("c@x", str(i))
+    assert not do("a@x", "1") and not do("b@x", "49") and do("c@x", "30")
+
+
+def test_values_that_are_missing():
+    device = Device()
+    for n, line in enumerate(("", "1")):
+        e = Command("sum{}".format(n), lambda a, b: a + b, (int, float))
+        device.registry.add(e)
+        told = "VALUE: a whole number. VALUE: a number. For the role operator. Example: "
+        told = "{0}: not so: {1}{0} 1 1".format(e.name, told)
+        assert said(device, e.name + " " + line)[0] == told
+        assert said(device, e.name + " 1 2")[0] == e.name + ": 3"
+    device.registry.add(Command("wrong", lambda a: a + "", (int,)))
+    assert said(device, "wrong 1")[0].startswith("wrong: failed: ")
+
+
 CHECKED = (
     ("relay ON!", "relay ON"),
     ("turn the relay off", "relay off"),
@@ -430,10 +501,37 @@ def test_rich_text():
         rich = rich_of(answer)
         assert dressed(rich, "a@b/c", "x") == ([], [])
         assert rich._client.asked == ["a@b/c"]
-    # Who could not be asked is asked again
-    rich = rich_of(OSError("offline"))
-    assert dressed(rich, "a@b/c", "x") == ([], [])
-    assert len(rich._client.asked) > 0
+    # Who could not be asked is asked again, who does not answer is not
+    for online, times in ((False, 3), (True, 1)):
+        rich = rich_of(OSError("no answer"))
+        rich._client.online = online
+        for _ in range(2):
+            assert dressed(rich, "a@b/c", "x") == ([], [])
+        assert len(rich._client.asked) >= times if times > 1 else rich._client.asked == ["a@b/c"]
+
+
+def test_rich_asks_few_at_a_time():
+    async def main():
+        rich = rich_of(info(IM))
+        waiting = asyncio.Event()
+
+        async def iq(kind, payload, to):
+            rich._client.asked.append(to)
+            await waiting.wait()
+            return info(IM)
+
+        rich._client.iq = iq
+        for i in range(12):
+            rich.dress("a@b/{}".format(i), "x")
+            await asyncio.sleep(0)
+        assert rich._client.asked == ["a@b/0", "a@b/1"]
+        waiting.set()
+        await asyncio.sleep(0.01)
+        assert rich.dress("a@b/1", "x") and rich.dress("a@b/2", "x") == []
+        await asyncio.sleep(0.01)
+        assert rich.dress("a@b/2", "x")
+
+    asyncio.run(main())
 
 
 def test_rich_clients_are_few():
@@ -441,7 +539,7 @@ def test_rich_clients_are_few():
         rich = rich_of(info(IM))
         for i in range(20):
             rich.dress("a@b/{}".format(i), "x")
-        await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)
         assert len(rich._clients) == 8
         for i in range(12, 20):
             assert rich.dress("a@b/{}".format(i), "x")

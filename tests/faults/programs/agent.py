@@ -51,17 +51,17 @@ thing.client.max_pause_s = 0.4
 tune("client", thing.client)
 tune("guard", thing.guard)
 tune("thing", thing)
-tune("wifi", thing.guard._wifi)
-_salted = sasl.Scram._salted
+tune("wifi", thing.guard.wifi)
+derived = sasl.Scram.salted
 ballast = []
 
 
 def salted(self, salt, rounds):
     print("PBKDF2")
-    return (yield from _salted(self, salt, rounds))
+    return (yield from derived(self, salt, rounds))
 
 
-sasl.Scram._salted = salted
+sasl.Scram.salted = salted
 
 
 def declare(name, **options):
