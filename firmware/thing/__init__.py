@@ -304,6 +304,8 @@ class Thing:
         now = self.clock.uptime_s()
         try:
             entry.value = entry.take(await self.call(self.read_s, entry.read), now)
+            if isinstance(entry.value, str):
+                entry.value = entry.value[: self.max_line]
             was = entry.judge()
             entry.error = None
         except Exception as e:

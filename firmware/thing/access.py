@@ -234,10 +234,15 @@ class Access:
             client = self._client
             for f in self.guests:
                 heard = f(person, el) or heard
-            if len(client._tasks) >= client.max_handlers - self.spare:
-                return False
-            # Who looks around by program can still chat
-            if el.name == "iq" and not self.allow(person, person + _IQ):
+            if (
+                len(client._tasks) >= client.max_handlers - self.spare
+                # Who looks around by program can still chat
+                or el.name == "iq"
+                and not self.allow(person, person + _IQ)
+            ):
+                if rank:
+                    client._refuse(el, "resource-constraint", "wait")
+                    el.name = None  # it is answered: the client is not to
                 return False
         # Whose message made them an owner has had the answer
         return heard and rank == self.rank(person)

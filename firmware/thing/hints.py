@@ -18,7 +18,7 @@ _KINDS = (
 def help(thing, asker, rest):
     """What there is for `asker`, or all about the Entry that `rest` names."""
     entry = thing.registry.find(lower(rest.strip(marks)))
-    if entry:
+    if entry and (thing.may(entry, asker) or not isinstance(entry, Command)):
         return detail(entry)
     lines = []
     more = ["status"]

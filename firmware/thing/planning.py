@@ -20,6 +20,7 @@ def make(schedule, asker, name, text):
     t = at = now or 0
     once = name != "every "
     day = date = None
+    least = schedule.min_every_s if asker.rank > 2 else schedule.min_own_s
     word, line = _cut(text)
     if name == "at ":
         day = 7
@@ -41,7 +42,7 @@ def make(schedule, asker, name, text):
                 said, line = _cut(line)
                 word += " " + said
             period = int(seconds(word))
-            if not (0 if once else schedule.min_every_s) <= period <= schedule.max_every_s:
+            if not (0 if once else least) <= period <= schedule.max_every_s:
                 raise ValueError
             at = thing.clock.uptime_s()
             if once:
@@ -85,6 +86,9 @@ def make(schedule, asker, name, text):
     entries = schedule.entries
     if len(entries) >= schedule.max_entries:
         raise ValueError("{} are the most; cancel one".format(schedule.max_entries))
+    own = len([e for e in entries if e[1] == asker.person])
+    if asker.rank < 3 and own >= schedule.max_own:
+        raise ValueError("{} are the most for you; cancel one".format(own))
     n = 1
     while n in [e[0] for e in entries]:
         n += 1

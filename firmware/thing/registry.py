@@ -341,8 +341,10 @@ def show(value):
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):
-        value = "{:.2f}".format(value)
-        value = value.rstrip("0").rstrip(".") if "." in value else value
+        # Small ones keep three digits that say something
+        value = ("{:.3g}" if -0.1 < value < 0.1 else "{:.2f}").format(value)
+        if "." in value and "e" not in value:
+            value = value.rstrip("0").rstrip(".")
         return "0" if value == "-0" else value
     return str(value)
 

@@ -17,13 +17,19 @@ class Schedule:
     Periods go on by uptime, on a grid that a restart does not move. Times of day are local, and
     wait until the time is known. Once is at most once: it is gone from flash before it runs."""
 
-    #: The most entries, of all people together.
+    #: The most entries, of all people together, and of one who is no owner.
     max_entries = 16
+    max_own = 4
     #: The most characters of a line to run.
     max_line = 120
     #: The shortest period, and the longest, in seconds; people are told of them in planning.py.
     min_every_s = 10
     max_every_s = 31622400
+    #: The shortest period of who is no owner.
+    min_own_s = 60
+    #: A line that takes longer, in seconds, goes on beside the others; so many may.
+    line_s = 30
+    max_busy = 2
     #: What was to run once and is late by more seconds, is not run any more.
     late_s = 300
     #: The longest that it sleeps, in seconds: the clock may be set meanwhile.
@@ -36,6 +42,7 @@ class Schedule:
         self._file = file = thing.folder + "schedule.json"
         self._up = thing.clock.uptime_s()
         self._seen = 0  # the time of the last look
+        self._busy = []  # the tasks of lines that run
         #: As above, in the order of their numbers.
         self.entries = entries = []
         try:
@@ -150,6 +157,9 @@ class Schedule:
             if left > 0:
                 wait = min(wait, left)
                 continue
+            if len(self._busy) >= self.max_busy:
+                wait = 1
+                continue
             asker = thing.asker(e[1], "schedule")
             text = "{3} {2}: ".format(*e)
             if not asker.rank:
@@ -170,12 +180,34 @@ class Schedule:
                 self.entries.append(e)
                 continue
             wait = 0
-            try:
-                text = await thing.run_line(e[2], asker)
-            except Exception as x:
-                text = thing.why(x)
-            try:
-                await thing.say(e[1], text)
-            except OSError:
-                thing.log("not told: " + text[:80])
+            await self.beside(self._do(e, asker))
         return wait
+
+    async def beside(self, line):
+        """Run a coroutine, and return when it has ended, or takes longer than `line_s`."""
+        done = asyncio.Event()
+
+        async def run():
+            try:
+                await line
+            finally:
+                self._busy.remove(task)
+                done.set()
+
+        task = asyncio.create_task(run())
+        self._busy.append(task)
+        try:
+            await asyncio.wait_for(done.wait(), self.line_s)
+        except asyncio.TimeoutError:  # it goes on
+            pass
+
+    async def _do(self, e, asker):
+        thing = self.thing
+        try:
+            text = await thing.run_line(e[2], asker)
+        except Exception as x:
+            text = thing.why(x)
+        try:
+            await thing.say(e[1], text)
+        except OSError:
+            thing.log("not told: " + text[:80])

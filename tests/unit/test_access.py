@@ -36,6 +36,10 @@ class Client:
         self.roster = []
         self._tasks = []
         self._queue = []
+        self.refused = []
+
+    def _refuse(self, el, *why):
+        self.refused.append((el.name, why))
 
     def on(self, kind, xmlns, handler):
         self.handlers[kind, xmlns] = handler
@@ -540,13 +544,18 @@ def test_some_handlers_are_the_owners():
     async def main(folder):
         t = device(folder)
         t.access.guests.append(lambda person, el: True)
+        no = ("resource-constraint", "wait")
         for busy, heard in ((5, True), (6, False), (8, False)):
             t.client._tasks = [None] * busy
+            t.client.refused = []
             assert t.client.accepts(VIEWER, stanza()) == heard
             assert t.client.accepts("room@y", stanza()) == heard
             assert t.client.accepts(VIEWER, stanza("iq")) == heard
             assert t.client.accepts(VIEWER, stanza("presence")) == heard
             assert t.client.accepts(OWNER, stanza()) and t.client.accepts(OWNER, stanza("iq"))
+            # Who has a role is told; the client answers IQs only
+            names = ("message", "iq", "presence")
+            assert t.client.refused == ([] if heard else [(n, no) for n in names])
 
     run(main)
 
@@ -625,7 +634,10 @@ def test_limit_of_questions_by_program():
         def heard(person):
             return len([1 for _ in range(100) if t.client.accepts(person, stanza("iq"))])
 
-        assert heard(VIEWER) == 10 and heard(STRANGER) == 0 and heard(OWNER) == 100
+        assert heard(VIEWER) == 10
+        assert t.client.refused == [("iq", ("resource-constraint", "wait"))] * 90
+        # To strangers the client says what it says to all of them
+        assert heard(STRANGER) == 0 and heard(OWNER) == 100 and len(t.client.refused) == 90
         assert t.client.accepts(VIEWER, stanza()) and allowed(t, VIEWER, 100) == 10
         t.clock.now += 4
         assert heard(VIEWER) == 2

@@ -54,6 +54,16 @@ class Asker:
         self.via = "chat"
 
 
+class Here(Schedule):
+    """Without a loop, and with no less for those who are no owners."""
+
+    max_own = Schedule.max_entries
+    min_own_s = Schedule.min_every_s
+
+    async def beside(self, line):
+        await line
+
+
 class PowerCutError(BaseException):
     pass
 
@@ -86,7 +96,7 @@ class Fake:
         self.lines = []
         self.ran = []
         self.said = []
-        self.schedule = Schedule(self)
+        self.schedule = Here(self)
 
     def log(self, line):
         self.lines.append(line)
@@ -843,3 +853,49 @@ if not MICROPYTHON:
     def test_bounds_have_names():
         for name in ("max_entries", "max_line", "min_every_s", "max_every_s", "late_s", "tick_s"):
             assert getattr(schedule.Schedule, name) > 0
+
+
+# What others leave to the owner
+
+
+def test_others_have_less():
+    with Fake() as thing:
+        others_have_less(thing)
+
+
+def others_have_less(thing):
+    thing.schedule.max_own = Schedule.max_own
+    thing.schedule.min_own_s = Schedule.min_own_s
+    wrong = thing.make("every 10s temperature")
+    assert wrong.startswith("10s is not a time"), wrong
+    for i in range(Schedule.max_own):
+        assert thing.make("every 60s temperature").startswith(str(i + 1)), i
+    wrong = thing.make("every 60s temperature")
+    assert wrong == "4 are the most for you; cancel one", wrong
+    assert thing.make("every 10s temperature", JULIET).startswith("5"), "an owner"
+
+
+def test_a_line_that_takes_long_goes_on_beside_the_others():
+    async def main(thing):
+        plan = Schedule(thing)
+        plan.line_s = 0.05
+        went = []
+
+        async def line(event, name):
+            await event.wait()
+            went.append(name)
+
+        slow = asyncio.Event()
+        await plan.beside(line(slow, "slow"))
+        assert went == [] and len(plan._busy) == 1
+        quick = asyncio.Event()
+        quick.set()
+        await plan.beside(line(quick, "quick"))
+        assert went == ["quick"] and len(plan._busy) == 1
+        slow.set()
+        while plan._busy:
+            await asyncio.sleep(0)
+        assert went == ["quick", "slow"]
+
+    with Fake() as thing:
+        asyncio.run(asyncio.wait_for(main(thing), LIMIT_S))
