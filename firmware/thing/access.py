@@ -68,7 +68,7 @@ class Access:
         self.guests = []
         self.path = thing.folder + "roles.json"
         self._ranks = {}
-        self._used = {}  # bare JID -> [when all may be asked at once again, when a flood is over]
+        self._used = {}  # bare JID, or that + _IQ -> [when all may be asked at once again, when a flood is over]
         for role in ROLES:
             for person in config[role + "s"]:
                 self.give(person, role)

@@ -144,8 +144,10 @@ def test_values(lab, station):
         assert "time" in await value(got, "dev/relay", True)
         await owner.ask(jid, "mode heat")
         await value(got, "dev/mode", "heat")
+        # What a command answers is not for viewers
         await owner.ask(jid, "blink 2")
-        await value(got, "dev/blink", "2 times")
+        assert "time" in await value(got, "dev/blink", "done")
+        assert "2 times" not in (await item(owner, bare, "dev/blink"))[1].text
         await owner.say(jid, "ring Anna")
         await value(got, "dev/doorbell", "Anna")
         await owner.say(jid, "humidity")

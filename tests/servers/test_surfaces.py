@@ -73,16 +73,12 @@ def young(text):
 async def asked(owner, jid, text):
     """What the device answers, and not what it tells by itself."""
     word = text.partition(" ")[0]
+    begins = {"yes": "drain: ", "help": "*", "status": "*"}.get(word, word + ":")
     await owner.say(jid, text)
     while True:
         answer = (await owner.next_message(jid, LIMIT_S)).body
         report = "\n" in answer and answer.startswith("temperature: ")
-        if (
-            word in ("yes", "help", "status")
-            and not report
-            or answer.startswith(word + ":")
-            and not report
-        ):
+        if answer.startswith(begins) and not report:
             return young(answer)
 
 
