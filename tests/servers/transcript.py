@@ -14,24 +14,40 @@ from host_tools.lab.lab import Lab
 from host_tools.lab.profanity import Profanity
 
 # The device's program: an app of firmware/apps, or a file.
-APP = "sensor"
+APP = "greenhouse"
 # What its device.json has besides the account, and options of host_tools.lab.device.Device
-CONFIG = {}
+CONFIG = {"surfaces": ["chat", "history", "schedule"], "timezone": "CET-1CEST,M3.5.0,M10.5.0/3"}
 OPTIONS = {"runtime": "32", "readings": ((21.5, 40.0),)}
 # (what is entered, what the answer has in it), in order. A line that begins with / is a command
 # of Profanity: /correct TEXT puts another text in the place of the last one. {code} stands for
 # the confirmation code that the last answer named.
 CONVERSATION = (
-    ("help", "blink"),
+    ("help", "help NAME tells more"),
     ("temperature", "21.5 °C"),
-    ("Humidity?", "40 %"),
-    ("relay", "relay: off"),
-    ("relay on", "relay: on"),
-    ("relay sideways", "must be on or off"),
-    ("temperatur", "I do not know"),
+    ("temprature", "Did you mean temperature?"),
+    ("yes", "21.5 °C"),
+    ("Light ON", "light: on"),
+    ("light sideways", "must be on or off"),
+    ("vent", "3 open"),
+    ("2", "vent: half"),
+    ("pause 90 min", "1.5 h"),
+    ("pause 30", "0 s to 24 h"),
+    ("water 1s", "1 s of water"),
+    ("help water", "water"),
+    ("drain", "yes"),
+    ("yes {code}", "the tank is empty"),
+    ("every 10m temperature", "every 10m temperature, next"),
+    ("at 22:00 light off", "at 22:00 light off, next"),
+    ("schedules", "2: at 22:00"),
+    ("cancel 1", "cancelled"),
+    ("history temperature 24h", "mean 21.5 °C"),
+    ("mute 2h", "Mute for 2 h"),
+    ("unmute", "You are told everything"),
+    ("who", "owner"),
+    ("opened", "nothing yet"),
     ("/correct temperature", "21.5 °C"),
-    ("blink 2", "blink: 2 times"),
     ("status", "KB free"),
+    ("log", "light ON by"),
 )
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "chat.md"
