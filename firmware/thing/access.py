@@ -68,7 +68,8 @@ class Access:
         self.guests = []
         self.path = thing.folder + "roles.json"
         self._ranks = {}
-        self._used = {}  # bare JID, or that + _IQ -> [when all may be asked at once again, when a flood is over]
+        # Bare JID, or that and _IQ -> [when all may be asked at once again, when a flood is over]
+        self._used = {}
         for role in ROLES:
             for person in config[role + "s"]:
                 self.give(person, role)

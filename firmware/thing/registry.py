@@ -276,7 +276,7 @@ class Command(Entry):
             params = declared(do)
         self._loose = params is None
         if self._loose:
-            params = (Param("words", default=""),)
+            params = (Param("words", max=1000, default=""),)
         else:
             params = tuple(
                 [p if isinstance(p, Param) else Param("value", p, default=None) for p in params]

@@ -228,7 +228,11 @@ class ReliableClient(Client):
             self._moved.set()
             return
         try:
-            super()._route(el)
+            if el.truncated and not el.get("from"):
+                # Whose it is may stand behind what was kept of it
+                self.dropped += 1
+            else:
+                super()._route(el)
         except MemoryError:
             self.dropped += 1
         if el.xmlns == "jabber:client":

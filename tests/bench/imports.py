@@ -13,6 +13,7 @@ from .world import World
 CORE = "uxmpp.client"
 RELIABLE = "uxmpp.reliable"
 AGENT = "thing"
+AS_DEVICES = "compiled as devices get it: without line numbers, with short private names"
 _FROM_MPY = "32-bit MicroPython, from .mpy, with what it imports itself (asyncio)"
 
 
@@ -90,8 +91,8 @@ def reliable(world: World) -> Result:
 @figure("heap.import.thing", "heap kept after import: the agent", "B", exact=True)
 def thing(world: World) -> Result:
     """The agent, and the core with it as far as it imports that."""
-    path = [world.core, world.thing]
-    return Result(kept(world, AGENT, path), note=f"import {AGENT}: {_FROM_MPY}")
+    path = [world.library]
+    return Result(kept(world, AGENT, path), note=f"import {AGENT}: {_FROM_MPY}; {AS_DEVICES}")
 
 
 @figure("least.import.core", "smallest heap that imports the core", "KB")
@@ -109,5 +110,5 @@ def least_core(world: World) -> Result:
 @figure("least.import.thing", "smallest heap that imports the agent", "KB")
 def least_thing(world: World) -> Result:
     """The agent, and the core with it as far as it imports that."""
-    path = [world.core, world.thing]
+    path = [world.library]
     return Result(least(world, AGENT, path), note=f"import {AGENT}: {_FROM_MPY}, -X heapsize")

@@ -22,27 +22,36 @@ ROWS = {
     # By a server without Bind 2, and by the first question
     "size.later": tuple(f"uxmpp/{m}" for m in ("bind", "iq")),
     "size.xep": tuple(
-        f"uxmpp/xep/{m}" for m in ("__init__", "disco", "ping", "time", "version")
+        f"uxmpp/xep/{m}"
+        for m in ("__init__", "caps", "disco", "ping", "pubsub", "time", "version")
     ),
+    # By each device
     "size.thing": tuple(
         f"thing/{m}"
         for m in (
-            "__init__",
-            "access",
-            "chat",
-            "clock",
-            "config",
-            "guard",
-            "ntp",
-            "registry",
-            "reports",
-            "state",
-            "wifi",
+            "__init__", "access", "builtin", "clock", "guard", "presence", "registry", "reports",
         )
     ),
+    # For a moment: at the start, at the beginning of a session, for a question, where it is needed
+    "size.thing.later": tuple(
+        f"thing/{m}"
+        for m in (
+            "config", "hints", "ntp", "pairing", "roles", "roster", "settings", "setup", "state",
+            "store", "wifi",
+        )
+    ),
+    # Where the configuration turns them on; what is not named as they are answers, and leaves
+    "size.chat": ("thing/chat", "thing/words", "thing/rich"),
+    "size.forms": ("thing/adhoc", "thing/dataform", "thing/forms"),
+    "size.history": ("thing/history", "thing/sparkline"),
+    "size.iot": ("thing/control", "thing/fields", "thing/iot", "thing/readout"),
+    "size.pubsub": ("thing/card", "thing/nodes", "thing/profile", "thing/pubsub"),
+    "size.rooms": ("thing/rooms",),
+    "size.schedule": ("thing/planning", "thing/schedule", "thing/zone"),
     # Where there are durable reports
     "size.outbox": ("thing/delivery", "thing/outbox"),
     "size.sensor": ("apps/sensor",),
+    "size.greenhouse": ("apps/greenhouse",),
 }  # fmt: skip
 
 
@@ -110,9 +119,60 @@ def xep(world: World) -> Result:
 
 @figure("size.thing", ".mpy -O2 of the agent", "B", exact=True)
 def thing(world: World) -> Result:
-    """All of firmware/thing but its outbox."""
-    said = "without its outbox; wifi is loaded only where it is configured, ntp without a clock"
-    return _result(world.thing, "size.thing", said)
+    """What each device loads, without a surface."""
+    return _result(world.thing, "size.thing", "what is always loaded")
+
+
+@figure("size.thing.later", ".mpy -O2 of what the agent needs for a moment", "B", exact=True)
+def thing_later(world: World) -> Result:
+    """Loaded when it is needed, and most of it unloaded again."""
+    said = "wifi and ntp where there is need; the others leave memory after their work"
+    return _result(world.thing, "size.thing.later", said)
+
+
+@figure("size.chat", ".mpy -O2 of the surfaces chat and rich", "B", exact=True)
+def chat(world: World) -> Result:
+    """Words in, one answer out."""
+    return _result(world.thing, "size.chat")
+
+
+@figure("size.forms", ".mpy -O2 of the surface forms", "B", exact=True)
+def forms(world: World) -> Result:
+    """Ad-hoc commands."""
+    return _result(world.thing, "size.forms", "adhoc and dataform only while somebody asks")
+
+
+@figure("size.history", ".mpy -O2 of the surface history", "B", exact=True)
+def history(world: World) -> Result:
+    """A day in flash."""
+    return _result(world.thing, "size.history", "sparkline only while somebody asks")
+
+
+@figure("size.iot", ".mpy -O2 of the surface iot", "B", exact=True)
+def iot(world: World) -> Result:
+    """XEP-0323, XEP-0325."""
+    return _result(world.thing, "size.iot", "all but iot only while somebody asks")
+
+
+@figure("size.pubsub", ".mpy -O2 of the surfaces pubsub and profile", "B", exact=True)
+def pubsub(world: World) -> Result:
+    """Items, and who the device is."""
+    said = "nodes at the beginning of a session, card when the profile is new"
+    return _result(world.thing, "size.pubsub", said)
+
+
+@figure("size.rooms", ".mpy -O2 of the surface rooms", "B", exact=True)
+def rooms(world: World) -> Result:
+    """Group chat."""
+    return _result(world.thing, "size.rooms", "with words, as chat")
+
+
+@figure("size.schedule", ".mpy -O2 of the surface schedule", "B", exact=True)
+def schedule(world: World) -> Result:
+    """What is done later."""
+    return _result(
+        world.thing, "size.schedule", "planning only while somebody asks, zone for times"
+    )
 
 
 @figure("size.outbox", ".mpy -O2 of the agent's outbox", "B", exact=True)
@@ -125,3 +185,9 @@ def outbox(world: World) -> Result:
 def sensor(world: World) -> Result:
     """A whole program on the agent."""
     return Result((world.apps / "sensor.mpy").stat().st_size)
+
+
+@figure("size.greenhouse", ".mpy -O2 of the app greenhouse.py", "B", exact=True)
+def greenhouse(world: World) -> Result:
+    """The example with one of each declaration."""
+    return Result((world.apps / "greenhouse.mpy").stat().st_size)

@@ -9,7 +9,7 @@ from pathlib import Path
 from host_tools.lab.errors import LabError
 from host_tools.lab.lab import Lab
 
-from .imports import last_line
+from .imports import AS_DEVICES, last_line
 from .registry import Result, figure
 from .search import smallest
 from .sessions import HEAP_KB, Chat, Device, _failing, _step
@@ -19,16 +19,19 @@ from .world import ACCOUNTS, World
 BOARD_KB = 160
 #: Each surface, and what it loads when it is used.
 SURFACES = {
-    "chat": ("thing.words",),
-    "forms": ("thing.dataform",),
-    "history": ("thing.sparkline", "thing.zone"),
-    "iot": ("thing.fields",),
-    "profile": (),
-    "pubsub": ("thing.fields",),
+    "chat": ("hints",),
+    "forms": ("adhoc", "dataform"),
+    "history": ("sparkline", "zone"),
+    "iot": ("readout", "control", "fields", "dataform"),
+    "profile": ("card",),
+    "pubsub": ("nodes",),
     "rich": (),
-    "rooms": ("thing.words",),
-    "schedule": ("thing.zone",),
+    "rooms": (),
+    "schedule": ("planning", "zone"),
 }
+#: Of MicroPython's table of names: what is beyond takes 9 KB in one piece, and a program has some
+#: of its own.
+NAMES = 1260 - 100
 _TITLE = "heap kept by the surface "
 
 
@@ -55,23 +58,25 @@ def _files(world: World, surfaces: tuple[str, ...], **more: object) -> Path:
     return folder
 
 
-def _kept(world: World, surfaces: tuple[str, ...], later: tuple[str, ...] = ()) -> int:
-    """Return the heap in use after a Thing with `surfaces` is made and `later` are imported."""
+def _kept(world: World, surfaces: tuple[str, ...], later: tuple[str, ...] = ()) -> tuple[int, int]:
+    """Return the heap in use after a Thing with `surfaces` is made and `later` are imported, and
+    how many names there are then."""
     file = _files(world, surfaces) / "device.json"
-    config = world.program("surfaces", {"FILE": str(file), "LATER": later})
-    path = [config, world.programs, world.thing, world.core]
+    config = world.program("surfaces", {"FILE": str(file), "LATER": [f"thing.{m}" for m in later]})
+    path = [config, world.programs, world.library]
     done = world.mp32.run_code("import surface_heap\nsurface_heap.main()", path=path)
     found = re.search(r"^heap (\d+) (\d+)$", done.stdout, re.MULTILINE)
-    if done.returncode or not found or int(found[2]) != len(surfaces):
+    names = re.search(r"n_qstr=(\d+)", done.stdout)
+    if done.returncode or not found or not names or int(found[2]) != len(surfaces):
         raise LabError(f"surfaces {surfaces}: {last_line(done.stdout + done.stderr)}")
-    return int(found[1])
+    return int(found[1]), int(names[1])
 
 
 def _surface(world: World, name: str) -> Result:
     later = SURFACES[name]
-    none = _kept(world, ())
-    at_once = _kept(world, (name,)) - none
-    whole = _kept(world, (name,), later) - none
+    none = _kept(world, ())[0]
+    at_once = _kept(world, (name,))[0] - none
+    whole = _kept(world, (name,), later)[0] - none
     said = f"alone, over an agent without any ({none:,} B); {at_once:,} B of it at once"
     return Result(whole, note=f"{said}, the rest with the first use: {', '.join(later) or '-'}")
 
@@ -130,6 +135,22 @@ def schedule(world: World) -> Result:
     return _surface(world, "schedule")
 
 
+@figure("names.all", "names kept when all of the agent was loaded", "", target=NAMES, exact=True)
+def names(world: World) -> Result:
+    """Every module of the library, with all surfaces."""
+    modules = sorted(
+        p.relative_to(world.library).with_suffix("").as_posix().replace("/", ".")
+        for p in world.library.rglob("*.mpy")
+        if p.stem != "__init__"
+    )
+    # wifi imports what only boards have
+    later = tuple(
+        m.removeprefix("thing.") for m in modules if m.startswith("thing.") and m != "thing.wifi"
+    )
+    found = _kept(world, tuple(SURFACES), later)[1]
+    return Result(found, note="MicroPython forgets none of them; room for a program's own is left")
+
+
 @figure(
     "least.greenhouse",
     "smallest heap in which greenhouse.py works with all surfaces",
@@ -138,7 +159,7 @@ def schedule(world: World) -> Result:
 )
 def least_greenhouse(world: World) -> Result:
     """The agent with all there is: login, presence, rooms, PubSub, and an answer."""
-    path = [world.apps, world.thing, world.core, world.programs / "rom"]
+    path = [world.apps, world.library, world.programs / "rom"]
     free = {}
     with Chat(world) as chat:
 
@@ -158,6 +179,6 @@ def least_greenhouse(world: World) -> Result:
         trial(BOARD_KB)
     return Result(
         kb,
-        note=f"login, presence, a room, PubSub, a control, a command, status; in {BOARD_KB} KB "
-        f"{free[BOARD_KB]} KB are free at rest",
+        note=f"login, presence, PubSub, a control, a command, status; in {BOARD_KB} KB "
+        f"{free[BOARD_KB]} KB are free at rest; {AS_DEVICES}",
     )

@@ -67,6 +67,12 @@ class World:
         return self._compiled("thing")
 
     @cached_property
+    def library(self) -> Path:
+        """A folder to import from, with `uxmpp` and `thing` as devices get them."""
+        mpy.compile_library(self.folder / "library")
+        return self.folder / "library"
+
+    @cached_property
     def apps(self) -> Path:
         """A folder to import from, with the compiled apps; or Skipped."""
         if not mpy.compile_tree(FIRMWARE / "apps", self.folder / "apps"):

@@ -4,6 +4,7 @@
 import gc
 
 import config
+import micropython
 
 
 def main():
@@ -14,3 +15,4 @@ def main():
         __import__(name)
     gc.collect()
     print("heap", gc.mem_alloc(), len(thing.surfaces))
+    micropython.qstr_info()
