@@ -37,8 +37,8 @@ class Pairing:
         #: The wrong codes so far.
         self.attempts = 0
         kept = access.kept.get("pair")
-        if kept and kept[0] == code.decode():
-            self.attempts = kept[1]
+        if isinstance(kept, list) and len(kept) == 2 and kept[0] == code.decode():
+            self.attempts = kept[1] if isinstance(kept[1], int) else self.max_attempts
         if len(code) < self.min_code or self.attempts >= self.max_attempts:
             thing.client.log("pair: the code is too short, or used up: provide another")
             forget("pairing")

@@ -54,6 +54,8 @@ async def follow(access, person, before):
             # They see it go, though the roster says nothing of them
             await access.send(person, "unavailable")
             if access.alone:
+                # This needs no answer, and so cannot come to nothing
+                await access.send(person, "unsubscribed")
                 await access.remove(person)
     except (OSError, StanzaError) as e:
         # The next session begins with that; until then nothing goes to the roster

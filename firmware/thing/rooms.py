@@ -63,8 +63,10 @@ class Rooms:
                 nick = room.get("nick") or split(jid)[2] or config["name"]
                 self._rooms[bare(jid)] = Room(nick, room.get("password"))
             except (ValueError, KeyError, TypeError, AttributeError):
-                thing.log("rooms: {}: must be room@service".format(str(room)[:64]))
+                # Not the room: there may be a password in it
+                thing.log("rooms: number {}: must be room@service".format(len(self._rooms) + 1))
         thing.access.guests.append(self._heard)
+        thing.access.on_change.append(self._changed)
         thing.client.on("message", "jabber:client", self._message)
 
     async def online(self):
@@ -72,6 +74,13 @@ class Rooms:
         self._session = self._thing.client.sessions
         for room in self._rooms.values():
             room.at = room.tries = 0
+        self._work.set()
+
+    def _changed(self, person):
+        # Who enters is told again who is there: whoever has a role now among them
+        for room in self._rooms.values():
+            if room.at is None:
+                room.at = 0
         self._work.set()
 
     async def run(self):

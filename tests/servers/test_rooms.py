@@ -2,7 +2,10 @@
 
 import asyncio
 import re
+import time
 from contextlib import asynccontextmanager
+
+from host_tools.lab.errors import LabTimeout
 
 from .helper import condition, device_of, lines, online, owner_of, pinged, until
 
@@ -242,6 +245,38 @@ def test_no_room(shared):
                 assert (await boss.heard("kitchen")).startswith("doorbell: bob")
                 assert await boss.asked("kitchen: relay") == "boss: relay: off"
                 assert len(await lines(device, line)) == 1
+
+    play(main)
+
+
+def test_a_role_holds_at_once(shared):
+    # Also for who is in the room already, and also when it is taken
+    async def main():
+        async with (
+            inside(shared, "owner", "yard", "boss", open_to_all=True) as boss,
+            inside(shared, "stranger", "yard", "guest") as guest,
+        ):
+            with kitchen(shared, "yard"):
+                await boss.sees("kitchen")
+                jid = shared.jid("stranger")
+                answer = await boss.asked(f"kitchen: role {jid} viewer")
+                assert answer == f"boss: {jid}: viewer"
+                # The room tells the device again who is there
+                end = time.monotonic() + LIMIT_S
+                while True:
+                    guest.say("kitchen: temperature")
+                    try:
+                        message = await guest.owner.next_message(f"{guest.room}/kitchen", 1)
+                    except LabTimeout:
+                        assert time.monotonic() < end
+                        continue
+                    if message.body == "guest: temperature: 21.5 °C":
+                        break
+                boss.say(f"kitchen: role {jid} none")
+                while await boss.heard("kitchen") != f"boss: {jid}: none":
+                    pass
+                guest.say("kitchen: temperature")
+                assert await boss.asked("kitchen: relay") == "boss: relay: off"
 
     play(main)
 
