@@ -16,6 +16,8 @@ class Presence:
 
     #: Seconds between two presences at least; the last state always goes out.
     min_s = 2
+    #: Seconds from the first presence of a session to the next.
+    first_s = 0.2
     #: Seconds until it follows the value of a sensor that is never reported.
     refresh_s = 60
     #: The most characters of a status.
@@ -77,7 +79,8 @@ class Presence:
         await thing.access.announce(children + [self._caps()])
         self._shown = shown
         self._at = thing.clock.uptime_s()
-        self._wait(self.min_s)
+        # The first of a session knows no reading yet
+        self._wait(self.first_s if again else self.min_s)
 
     def _caps(self):
         # Computed as long as there are more features; what does that leaves memory

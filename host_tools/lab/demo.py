@@ -77,7 +77,9 @@ async def run(
 async def _talk(show: Show, owner: Owner, device: Device, jid: str, once: bool) -> bool:
     first = await owner.next_message(jid, ANSWER_LIMIT_S)
     await owner.subscribe(jid)
-    presence = await owner.presence(jid, lambda p: p.type == "available", ANSWER_LIMIT_S)
+    presence = await owner.presence(
+        jid, lambda p: p.type == "available" and "no reading" not in p.status, ANSWER_LIMIT_S
+    )
     show(DEVICE, f"[online] {presence.status}")
     show(DEVICE, first.body)
     if not once:

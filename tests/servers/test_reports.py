@@ -148,7 +148,10 @@ def test_a_sensor_that_misbehaves_takes_nothing_with_it(shared, runtime):
                 jid = await online(device)
                 await lines(device, "^good", 4)
                 await lines(device, "^begun", 2)
-                status = (await owner.ask(jid, "status")).replace("*", "").splitlines()
+                status = await owner.ask(jid, "status")
+                while "\nup " not in status:  # a report
+                    status = await said(owner, jid)
+                status = status.replace("*", "").splitlines()
                 assert "hangs: no reading: it took more than 0.5 s" in status
                 assert "cancels: no reading: cancelled" in status
                 assert "raises: no reading: none left" in status

@@ -322,7 +322,7 @@ def test_roster_of_an_account_of_its_own():
         client.sent = []
         await t.assign("a@x", "none")
         await t.assign(VIEWER, "operator")  # they see it already
-        assert client.sent == ["unavailable a@x", "roster a@x remove"]
+        assert client.sent == ["unavailable a@x", "unsubscribed a@x", "roster a@x remove"]
         # What goes to the roster goes to nobody by name
         client.sent = []
         await t.access.announce([])

@@ -51,6 +51,7 @@ class Thing:
         self.clock = Clock()
         self.access = self
         self.guests = []
+        self.on_change = []
         self.lines = []
         self.log = self.lines.append
 
