@@ -247,12 +247,6 @@ class Control(Entry):
             raise ValueError("must be one value: " + self.params[0].expected())
         return [self.params[0].parse(words[0])]
 
-    def usage(self):
-        """A line of help."""
-        return "{0}: the state; {0} VALUE sets it: {1}".format(
-            self.name, self.params[0].expected()
-        )
-
 
 class Setting(Control):
     """A Control whose value survives a restart: its function is called with it at the start."""
@@ -304,14 +298,6 @@ class Command(Entry):
             else:
                 args.append(p.default)
         return args
-
-    def usage(self):
-        """A line of help."""
-        words = []
-        for p in self.params:
-            word = "{} ({})".format(p.name.upper(), p.expected())
-            words.append(" " + word if p.default is NEEDED else " [{}]".format(word))
-        return self.name + "".join(words) + ": does it"
 
 
 class Event(Entry):

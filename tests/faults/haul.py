@@ -31,6 +31,8 @@ TUNE = {
 LOGIN_BYTES = 6000
 #: A fault that found no line to befall within so many seconds befalls what there is.
 FAULT_LIMIT_S = 5.0
+#: How long after the owner had the last report the device may not know of it.
+ARRIVED_LIMIT_S = 90.0
 #: How many reports may wait: so many fit into the outbox with their headers.
 MOST_WAITING = 600
 
@@ -112,7 +114,11 @@ async def _haul(lab, reports, schedule, seed, runtime, heap, limit_s):
                     ),
                     limit_s - (time.monotonic() - begin),
                 )
-                device.child.wait_for_line("all arrived", 30)
+                await until(
+                    lambda: "all arrived" in device.output() or not device.child.running,
+                    lambda: f"end; seed {seed}\n{network.story()}\n{device.output()[-4000:]}",
+                    ARRIVED_LIMIT_S,
+                )
             finally:
                 for task in (stay, pace, play):
                     task.cancel()

@@ -653,6 +653,8 @@ def test_more_than_one_owner(world, runtime):
         assert (await two.next_message(jid)).body == "level: 20 cm"
         await two.subscribe(there)
         assert await said_until_now(one, jid) == await said_until_now(two, jid) == []
+        for person in (one, two):
+            await person.presence(there, lambda p: p.status == "level: 20 cm")
         got = [recorded(person) for person in (one, two)]
         set_level(device, "30")
         for person, stanzas in zip((one, two), got, strict=True):

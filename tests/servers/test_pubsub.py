@@ -84,7 +84,8 @@ async def value(got, node, wanted, field="value"):
         found = told(got, node)
         return found[-1] if found and found[-1].get(field) == wanted else None
 
-    return await until(last, lambda: f"{wanted} in {told(got, node)}")
+    # A node that could not be prepared at once is tried again after 5 s, then 10 s
+    return await until(last, lambda: f"{wanted} in {told(got, node)}", 40)
 
 
 async def item(client, service, node):
