@@ -6,7 +6,7 @@ import sys
 import typer
 
 from ..lab.errors import LabError
-from . import demo
+from . import demo, install_service, run
 
 app = typer.Typer(
     help="Chat control for small devices.",
@@ -15,6 +15,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo.demo)
+app.command("run")(run.run)
+app.command("install-service")(install_service.install_service)
 
 
 @app.callback()

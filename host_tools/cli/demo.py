@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ..lab import demo as lab_demo
 from ..lab.device import BOARD_HEAP
 
 _COLUMN = 12
@@ -32,6 +31,9 @@ def demo(
     heap: Annotated[str, typer.Option(help="The device's heap, on MicroPython.")] = BOARD_HEAP,
 ) -> None:
     """A local server, a device, and this terminal as its owner's chat."""
+    # Its peers take a third of a second to load, and are not there without the extra `lab`
+    from ..lab import demo as lab_demo
+
     console = Console(highlight=False)
 
     def show(who: str, text: str) -> None:
