@@ -4,6 +4,7 @@ import ast
 import subprocess
 import tempfile
 import tokenize
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from io import BytesIO
@@ -132,15 +133,16 @@ def private_names(path: Path) -> dict[str, str]:
     everywhere = _names_of_firmware()
     if path not in everywhere:
         return {}
-    taken = set().union(*everywhere.values())
+    files = _files_by_name()
     short = [f"_{c}" for c in (*ascii_lowercase, *(a + b for a in "xy" for b in ascii_lowercase))]
-    free = iter([name for name in short if name not in taken])
+    free = iter([name for name in short if name not in files])
     found: dict[str, str] = {}
     for member in sorted(_family(path)):
-        said = b" ".join(_tokens(member.read_bytes(), tokenize.STRING)).decode()
-        others = set().union(*(names for p, names in everywhere.items() if p != member))
-        for name in sorted(everywhere[member] - others):
-            if name[0] == "_" and name[:2] != "__" and name not in said:
+        said = _strings(member)
+        for name in sorted(everywhere[member]):
+            if name[0] != "_" or name[:2] == "__" or files[name] > 1:
+                continue
+            if name not in said:
                 to = next(free, name)
                 if member == path:
                     found[name] = to
@@ -174,7 +176,9 @@ def _derived() -> tuple[frozenset[Path], ...]:
             if isinstance(node, ast.ImportFrom) and bases & {n.name for n in node.names}:
                 module = (node.module or "").replace(".", "/")
                 folder = path.parents[node.level - 1] if node.level else FIRMWARE
-                pairs.add(frozenset({path, folder / f"{module}.py"}))
+                base = folder / f"{module}.py"
+                if base.is_file():
+                    pairs.add(frozenset({path, base}))
     return tuple(pairs)
 
 
@@ -185,6 +189,18 @@ def _names_of_firmware() -> dict[Path, set[str]]:
         path: {name.decode() for name in _tokens(path.read_bytes(), tokenize.NAME)}
         for path in sorted(FIRMWARE.rglob("*.py"))
     }
+
+
+@cache
+def _files_by_name() -> Counter[str]:
+    """Return in how many files of the firmware each name is."""
+    return Counter(name for names in _names_of_firmware().values() for name in names)
+
+
+@cache
+def _strings(path: Path) -> str:
+    """Return the texts in a file of the firmware."""
+    return b" ".join(_tokens(path.read_bytes(), tokenize.STRING)).decode()
 
 
 def _tokens(text: bytes, kind: int) -> list[bytes]:
