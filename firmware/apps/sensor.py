@@ -1,30 +1,45 @@
-"""A sensor station: a DHT22 for temperature and humidity, a relay, a lamp that blinks."""
+"""A sensor station: what one sensor measures, movement, a relay, and a lamp that blinks. Which
+sensors there are, how they are wired and where their drivers come from: docs/sensor.md."""
 
 import asyncio
 
-from dht import DHT22
 from machine import Pin
 from thing import Thing
 
-DHT_PIN = 4
+SENSOR = "dht22"  # or "ds18b20", "bme280", "sht3x"; "i2c": which of the last two answers
+PINS = (4,)  # of a DHT22 or DS18B20 the one for data, of the others SDA and SCL
+MOTION_PIN = None  # of a sensor of movement
 RELAY_PIN = 5
 LAMP_PIN = 2
 
+if SENSOR == "i2c":
+    from sensors.i2c import find
+
+    SENSOR = find(*PINS)
+sensor = __import__("sensors." + SENSOR, None, None, ("begin",))
 thing = Thing()
-dht = DHT22(Pin(DHT_PIN))
 relay_pin = Pin(RELAY_PIN, Pin.OUT, value=0)
 lamp_pin = Pin(LAMP_PIN, Pin.OUT, value=0)
+measure = None
+values = ()
 
 
-@thing.sensor("temperature", unit="°C", every=60, delta=0.5)
-def temperature():
-    dht.measure()
-    return dht.temperature()
+async def read(i):
+    # The first is measured anew, the others come with it
+    global measure, values
+    if not i or not values:
+        values = ()
+        measure = measure or sensor.begin(*PINS)
+        values = measure()
+        if hasattr(values, "send"):
+            values = await values
+    return values[i]
 
 
-@thing.sensor("humidity", unit="%", every=60, delta=5)
-def humidity():
-    return dht.humidity()
+for i, (name, unit, delta) in enumerate(sensor.TELLS):
+    thing.sensor(name, unit=unit, every=60, delta=delta)(lambda i=i: read(i))
+if MOTION_PIN is not None:
+    thing.occupancy("movement", hold=60)(Pin(MOTION_PIN, Pin.IN).value)
 
 
 @thing.control("relay", bool, value=False)

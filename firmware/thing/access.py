@@ -239,6 +239,7 @@ class Access:
                 len(client._tasks) >= client.max_handlers - self.spare
                 # Who looks around by program can still chat
                 or el.name == "iq"
+                and not self._streamed(el)
                 and not self.allow(person, person + _IQ)
             ):
                 if rank:
@@ -247,6 +248,12 @@ class Access:
                 return False
         # Whose message made them an owner has had the answer
         return heard and rank == self.rank(person)
+
+    def _streamed(self, el):
+        # Whether it goes on with a bytestream that was let in: as fast as it is acknowledged
+        streams = getattr(self._client, "streams", None)
+        payload = el.elements()
+        return streams and payload and (el.get("from"), payload[0].get("sid")) in streams.open
 
     async def _presence(self, stanza, payload):
         # From people with a role only; the client has dropped all others

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ..flash.mpy import FIRMWARE, LIBRARY_OPT, compile_library, compile_tree
+from ..flash.mpy import FIRMWARE, LIBRARY_OPT, compile_file, compile_library, compile_tree
 from . import micropython
 from .errors import LabError
 from .process import POLL_S, STOP_LIMIT_S, Child
@@ -22,10 +22,15 @@ START_LIMIT_S = 30.0
 BOARD_HEAP = "160k"
 #: The exit code of a board that resets itself: see simulated/power.py.
 RESET_CODE = 3
+#: The exit code of a board in deep sleep: see simulated/power.py.
+SLEEP_CODE = 4
+#: How long wake() waits for a board to fall asleep.
+SLEEP_LIMIT_S = 10.0
 #: How often a device with `restarts` boots again; then it stays down.
 MAX_RESTARTS = 20
 
 _SIMULATED = Path(__file__).parent / "simulated"
+_BOARDS = FIRMWARE.parent / "boards"
 # What stands in a folder of its own, on the path only where board.json speaks of it
 _PARTS = ("clock", "wifi")
 
@@ -42,6 +47,11 @@ class Device:
     `board` is written as board.json: {"clock": …} has it start without knowing the time, {"wifi":
     …} gives it a WiFi (see simulated/clock and simulated/wifi). With `restarts` it boots again,
     MAX_RESTARTS times, when it resets itself; its console log goes on. `boots` counts the starts.
+    From deep sleep it wakes up like that, too: {"sleep": {"second_ms": 5}} says how many
+    milliseconds a second of that sleep takes, else 1000.
+
+    `hal` is the folder below boards/ whose drivers it gets, `chips` what is soldered to its buses
+    and measured there, written as chips.json (see simulated/bus.py).
     """
 
     def __init__(
@@ -56,6 +66,8 @@ class Device:
         files: Iterable[Path] = (),
         board: Mapping[str, Any] | None = None,
         restarts: bool = False,
+        hal: str | None = None,
+        chips: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         if not re.fullmatch(r"[1-9]\d*[kmKM]?", heap):
             raise LabError(f"heap {heap!r}: must be a size like {BOARD_HEAP}")
@@ -68,13 +80,20 @@ class Device:
         self._restarts = restarts
         self._boots = 0
         self._path = [_SIMULATED / part for part in _PARTS if part in (board or {})]
+        # Its own modules, and the folder with the package `drivers`
+        self._hal = [_BOARDS / hal, _BOARDS] if hal else []
         if not self._app.is_file():
             raise LabError(f"{self._app}: there is no such app")
+        if hal and not (_BOARDS / hal / "hal.py").is_file():
+            raise LabError(f"{_BOARDS / hal}: there is no hal.py")
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:
             shutil.copy(file, folder)
         if board is not None:
             self.set_board(board)
+        self._chips: dict[str, dict[str, Any]] = {}
+        if chips is not None:
+            self.set_chips(chips)
         (folder / "device.json").write_text(json.dumps(dict(config)), "utf-8")
         (folder / "readings.json").write_text(json.dumps({"dht": readings}), "utf-8")
 
@@ -105,18 +124,39 @@ class Device:
         new.write_text(json.dumps({str(pin): level for pin, level in levels.items()}), "utf-8")
         new.replace(self.folder / "pins.json")
 
+    def set_chips(self, chips: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write what chips say from now on, {"bma423": {"steps": 812}}; the rest stays."""
+        for name, values in chips.items():
+            self._chips[name] = {**self._chips.get(name, {}), **values}
+        new = self.folder / "chips.json.new"
+        new.write_text(json.dumps(self._chips), "utf-8")
+        new.replace(self.folder / "chips.json")
+
+    def wake(self, why: Literal["pin", "touch"] = "pin") -> None:
+        """End its deep sleep, or the one that begins. Raises LabError where it does not sleep."""
+        if self._child is None:
+            raise LabError("the device was not started")
+        child = self._child
+        child.wait_until(lambda: child.wake(why), "deep sleep", SLEEP_LIMIT_S)
+
     def _command(self) -> tuple[list[str], dict[str, str]]:
         if self.runtime == "cpython":
-            path = os.pathsep.join(map(str, (*self._path, FIRMWARE, _SIMULATED)))
+            # Its own folder is the last: the app `camera` imports the hardware's `camera`
+            folders = (*self._path, *self._hal, FIRMWARE, _SIMULATED, self._app.parent)
+            path = os.pathsep.join(map(str, folders))
             env = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-            return [sys.executable, str(self._app)], env
+            return [sys.executable, "-P", str(self._app)], env
         flash = self.folder / "flash"
         if not flash.exists():
             compile_library(flash)
-            compile_tree(self._app.parent, flash)
+            compile_tree(self._app.parent, flash, skip=(self._app.name,))
+            compile_file(self._app, flash / "main.mpy")
+            if self._hal:
+                compile_tree(_BOARDS / "drivers", flash / "drivers", opt=LIBRARY_OPT)
+                compile_tree(self._hal[0], flash, opt=LIBRARY_OPT)
             # What stands in for the hardware is not to take more memory than that
             compile_tree(_SIMULATED, self.folder / "simulated", opt=LIBRARY_OPT)
-        (self.folder / "boot.py").write_text(f"import {self._app.stem}\n", "utf-8")
+        (self.folder / "boot.py").write_text("import main\n", "utf-8")
         simulated = self.folder / "simulated"
         parts = [simulated / part.name for part in self._path]
         return micropython.find(int(self.runtime)).command(
@@ -176,8 +216,8 @@ class Device:
 
 
 class _Board(Child):
-    """A Child that is started again, `restarts` times, when it ends with RESET_CODE. For whoever
-    looks at it, it runs on meanwhile."""
+    """A Child that is started again, `restarts` times, when it ends with RESET_CODE, or some time
+    after it ended with SLEEP_CODE. For whoever looks at it, it runs on meanwhile."""
 
     def __init__(
         self,
@@ -196,6 +236,9 @@ class _Board(Child):
 
         self._again = again
         self._restarts = restarts
+        self._folder = cwd
+        self._wakes_at: float | None = None  # of time.monotonic(), while it is asleep
+        self._why = "timer"
         self._lock = threading.Lock()
         super().__init__(name, argv, log=log, env=env, cwd=cwd)
         if restarts:
@@ -206,6 +249,10 @@ class _Board(Child):
         """Whether it runs, or is about to boot again."""
         with self._lock:
             code = self._process.poll()
+            if code == SLEEP_CODE and self._restarts > 0:
+                if self._sleeps():
+                    return True
+                code = RESET_CODE
             if code == RESET_CODE and self._restarts > 0:
                 self._restarts -= 1
                 try:
@@ -234,9 +281,35 @@ class _Board(Child):
             time.sleep(POLL_S)
         return super().wait(0.0 if self.running else STOP_LIMIT_S)
 
+    def wake(self, why: str) -> bool:
+        """End its deep sleep; whether it was asleep."""
+        with self._lock:
+            asleep = self._process.poll() == SLEEP_CODE and self._restarts > 0
+            if asleep:
+                self._why = why
+                self._wakes_at = 0.0
+        return asleep
+
+    def _sleeps(self) -> bool:
+        """Return whether its deep sleep goes on; at its end, have it know why."""
+        if self._wakes_at is None:
+            ms = int((self._folder / "deepsleep.txt").read_text())
+            board = self._folder / "board.json"
+            script = json.loads(board.read_text("utf-8")) if board.exists() else {}
+            second_s = script.get("sleep", {}).get("second_ms", 1000) / 1000
+            self._wakes_at = time.monotonic() + ms / 1000 * second_s
+        if time.monotonic() < self._wakes_at:
+            return True
+        (self._folder / "wake.txt").write_text(self._why)
+        self._wakes_at = None
+        self._why = "timer"
+        return False
+
     def _stay_down(self) -> None:
         with self._lock:
             self._restarts = 0
+            if self._process.poll() == SLEEP_CODE:  # it starts as after a power cut
+                (self._folder / "reset.txt").unlink(missing_ok=True)
 
     def _watch(self) -> None:
         while self.running:

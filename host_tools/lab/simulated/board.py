@@ -1,6 +1,10 @@
-"""The parts of the simulated `machine` that touch the whole board: reset, watchdog and clock."""
+"""The parts of the simulated `machine` that touch the whole board: reset, watchdog, clock, deep
+sleep and the memory that survives it. With {"sleep": {"port": "rp2"}} in board.json there is no
+such memory and no wake_reason(), and deep sleep ends as by the watchdog."""
 
 import _thread
+import json
+import os
 import sys
 import time
 
@@ -11,6 +15,18 @@ HARD_RESET = 2
 WDT_RESET = 3
 DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
+
+PIN_WAKE = EXT0_WAKE = 2
+EXT1_WAKE = 3
+TIMER_WAKE = 4
+TOUCHPAD_WAKE = 5
+
+_WAKES = {"pin": PIN_WAKE, "touch": TOUCHPAD_WAKE}
+# What deep sleep leaves for the lab's Device, in ms, and what that leaves for the next start
+_SLEEP = "deepsleep.txt"
+_WAKE = "wake.txt"
+_MEMORY = "rtc.bin"
+_MEMORY_BYTES = 2048
 
 # A reset leaves its cause here for the next start
 _CAUSE = "reset.txt"
@@ -45,7 +61,20 @@ def _last_cause():
         return PWRON_RESET
 
 
+def _port():
+    try:
+        with open("board.json") as f:
+            return json.load(f).get("sleep", {}).get("port")
+    except (OSError, ValueError):
+        return None
+
+
 _cause = _last_cause()
+if _cause == PWRON_RESET:
+    try:
+        os.remove(_MEMORY)
+    except OSError:
+        pass
 
 
 def _reset(cause):
@@ -63,6 +92,24 @@ def reset():
 def reset_cause():
     """As machine.reset_cause: why this start happened."""
     return _cause
+
+
+def deepsleep(time_ms=None):
+    """As machine.deepsleep: print "deepsleep: 900000 ms", and end at once with exit code 4."""
+    with open(_SLEEP, "w") as f:
+        f.write(str(time_ms or 0))
+    print("deepsleep: {} ms".format(time_ms))
+    with open(_CAUSE, "w") as f:
+        f.write(str(WDT_RESET if _port() == "rp2" else DEEPSLEEP_RESET))
+    power.sleep()
+
+
+def wake_reason():
+    """As machine.wake_reason of an ESP32: what ended the deep sleep, 0 after another start."""
+    if _cause != DEEPSLEEP_RESET:
+        return 0
+    with open(_WAKE) as f:
+        return _WAKES.get(f.read(), TIMER_WAKE)
 
 
 class WDT:
@@ -120,3 +167,22 @@ class RTC:
         if hasattr(time, "set_clock"):
             time.set_clock(new[0], new[1], new[2], new[4], new[5], new[6])
         return None
+
+    def memory(self, data=None):
+        """Without `data` what was kept, b"" after power on; with it, keep bytes. Raises ValueError
+        for more than 2048."""
+        if data is not None:
+            if len(data) > _MEMORY_BYTES:
+                raise ValueError("buffer too long")
+            with open(_MEMORY, "wb") as f:
+                f.write(data)
+            return None
+        try:
+            with open(_MEMORY, "rb") as f:
+                return f.read()
+        except OSError:
+            return b""
+
+
+if _port() == "rp2":
+    del RTC.memory, wake_reason

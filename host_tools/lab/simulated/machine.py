@@ -1,8 +1,12 @@
 """`machine` without hardware, for either interpreter: pins whose changes appear on the console,
 inputs that read what `pins.json` in the working directory says, {"13": 1}, and, loaded on demand
-from `board`, its watchdog, clock and reset."""
+from `board` and `bus`, its watchdog, clock and reset, and its buses."""
 
 import json
+
+#: Pins that lead to a chip: what is called with each new level, in place of a line.
+wires = {}
+_BUSES = ("I2C", "SoftI2C", "SPI", "PWM", "ADC")
 
 
 class Pin:
@@ -32,7 +36,11 @@ class Pin:
         x = 1 if x else 0
         if x != self._value:
             self._value = x
-            print("pin {}: {}".format(self.id, x))
+            wire = wires.get(self.id)
+            if wire:
+                wire(x)
+            else:
+                print("pin {}: {}".format(self.id, x))
         return None
 
     def on(self):
@@ -46,6 +54,10 @@ class Pin:
 
 def __getattr__(name):
     # What not every device needs is loaded when it is asked for: memory is a budget here too
+    if name in _BUSES:
+        import bus
+
+        return getattr(bus, name)
     import board
 
     return getattr(board, name)

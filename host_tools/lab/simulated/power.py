@@ -4,6 +4,8 @@ import sys
 
 #: The exit code of a board that resets; the lab's Device starts it again.
 RESET = 3
+#: The exit code of a board in deep sleep; the lab's Device starts it when that is over.
+SLEEP = 4
 
 if sys.implementation.name == "micropython":
     import ffi
@@ -21,6 +23,11 @@ else:
 def reset():
     """End the process at once with the code RESET."""
     _exit(RESET)
+
+
+def sleep():
+    """End the process at once with the code SLEEP."""
+    _exit(SLEEP)
 
 
 def cut():
