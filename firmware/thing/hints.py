@@ -40,6 +40,10 @@ def help(thing, asker, rest):
             text = e.params[0].expected() if may else "shows it"
         elif isinstance(e, Sensor):
             text = "the reading" + (" in " + e.unit if e.unit else "")
+        elif hasattr(e, "sender"):  # a file
+            if not thing.access.allows(asker.person, e.sender):
+                continue
+            text = "send " + e.expected()
         else:
             text = "the last time"
         lines.append("*{}*: {}".format(e.name, text))
@@ -48,6 +52,9 @@ def help(thing, asker, rest):
 
 def detail(entry):
     """All about an Entry."""
+    if hasattr(entry, "sender"):
+        text = "{}: send {}, over https or in the chat. For the role {}. The last one: {}"
+        return text.format(entry.name, entry.expected(), entry.sender, entry.state())
     what = [what for cls, what in _KINDS if isinstance(entry, cls)][0]
     name = entry.name
     example = name

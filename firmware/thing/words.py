@@ -9,7 +9,7 @@ import os
 from binascii import crc32
 
 from .access import forget
-from .registry import Command, Control, Event, Sensor, duration
+from .registry import Command, Control, Sensor, duration
 
 #: The most characters of a line that is understood, of one in `status`, and of what is repeated of
 #: somebody's own words.
@@ -134,8 +134,6 @@ class Pending:
                 for i, line in enumerate(lines):
                     if low == str(i + 1) or low == lower(line.partition(" ")[2]):
                         return line, False, None
-        if low == "no" or word == "yes":
-            return text, False, "I have asked nothing."
         return text, False, None
 
 
@@ -227,6 +225,14 @@ def understand(thing, line, asker, pending=None):
     if name == "status":
         return name, None, name, None
     if not entry:
+        if pending:
+            # What the program has use for, as a watch that shows it
+            unknown = getattr(thing, "unknown", None)
+            text = unknown and unknown(clean(line), asker)
+            if not text and (name == "yes" or name == "no" and not rest):
+                text = "I have asked nothing."
+            if text:
+                return None, None, text, None
         return _hints("unknown", thing, asker, name, rest, pending, now)
     if isinstance(entry, Sensor):
         return entry, None, name, None
@@ -240,7 +246,7 @@ def understand(thing, line, asker, pending=None):
         rest = rest.rstrip("?")
     rest = _unquoted(rest)
     may = thing.may(entry, asker)
-    if isinstance(entry, Event) or control and not rest:
+    if not hasattr(entry, "params") or control and not rest:
         choices = None
         if control and may and pending and isinstance(params[0].kind, tuple):
             choices = [(name + " " + choice, choice) for choice in params[0].kind]
@@ -357,6 +363,9 @@ async def _status(thing):
     text = "up {}, {} cuts, {} faults, {} dropped, {} refused".format(
         duration(thing.clock.uptime_s()), c.cuts, thing.faults, c.dropped, c.refused
     )
+    files = thing.surfaces.get("files")
+    if files:
+        text += ", {} files, {} failed".format(files.count, files.failed)
     if hasattr(gc, "mem_free"):  # CPython does not tell
         gc.collect()
         free = gc.mem_free()

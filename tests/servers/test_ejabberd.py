@@ -239,7 +239,7 @@ def test_side_by_side_on_loopback_only_and_offering_less(lab):
         domain="other.example", sm=False, fast=False, disabled_mechanisms=ALL_BUT_PLAIN
     ) as server:
         assert lab.server.running
-        ports = {server.c2s_port, server.c2s_tls_port, server.http_port}
+        ports = {server.c2s_port, server.c2s_tls_port, server.http_port, server.https_port}
         assert listeners(server.pid) == {("tcp", f"0100007F:{port:04X}") for port in ports}
         other = HEADER.replace("lab.example", "other.example")
         offered = features(server, other)
