@@ -10,7 +10,7 @@ from . import ejabberd_program
 from .certs import Authority, Certificate
 from .errors import LabError
 from .ports import HOSTS
-from .prosody_config import STANZA_SIZE_LIMIT
+from .prosody_config import STANZA_SIZE_LIMIT, UPLOAD_LIMIT
 from .server import DOMAIN, Server
 
 COMMAND_LIMIT_S = 20.0
@@ -74,12 +74,13 @@ class Ejabberd(Server):
 
     `sm` False: no stream management, else sessions wait `resume_timeout` seconds for their
     client. `fast` False: no tokens. SASL2 cannot be switched off; it is only for streams with a
-    `from`. `disabled_mechanisms`, `password_hash` and `stanza_size_limit` are as Prosody's.
-    `modules`: more of them, or other options of those here, by names without `mod_`. `settings`:
-    more global options, or other values.
+    `from`. `disabled_mechanisms`, `password_hash`, `stanza_size_limit` and `upload_limit` are as
+    Prosody's. `modules`: more of them, or other options of those here, by names without `mod_`.
+    `settings`: more global options, or other values.
 
     Attributes: `host`, `domain`, `c2s_port`, `c2s_tls_port`, `http_port` (accounts are made by
-    it), `log` (the file), `authority` (None where a certificate was given), `certificate`.
+    it), `https_port` (of uploads), `log` (the file), `authority` (None where a certificate was
+    given), `certificate`.
     """
 
     _stop_limit_s = STOP_LIMIT_S
@@ -97,12 +98,13 @@ class Ejabberd(Server):
         disabled_mechanisms: Sequence[str] = (),
         password_hash: str = "SHA-256",
         stanza_size_limit: int = STANZA_SIZE_LIMIT,
+        upload_limit: int = UPLOAD_LIMIT,
         modules: _Options | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> None:
         program = ejabberd_program.find()
-        super().__init__("ejabberd", domain, 3, folder)
-        self.c2s_port, self.c2s_tls_port, self.http_port = self._ports.numbers
+        super().__init__("ejabberd", domain, 4, folder)
+        self.c2s_port, self.c2s_tls_port, self.http_port, self.https_port = self._ports.numbers
         self._awaited = self._ports.numbers
         self._fast = fast
         self._forgetting = False
@@ -131,6 +133,13 @@ class Ejabberd(Server):
                 }
             if fast:
                 options["auth_fast"] = {}
+            options["http_upload"] = {
+                # A name, for no server is asked by its address; it needs no DNS
+                "put_url": f"https://localhost:{self.https_port}/upload",
+                "docroot": str(self.folder / "upload"),
+                "max_size": upload_limit,
+                "access": "all",
+            }
             options |= modules or {}
             config = self.folder / "ejabberd.yml"
             # JSON is YAML too.
@@ -266,6 +275,12 @@ class Ejabberd(Server):
                 "port": self.http_port,
                 "module": "ejabberd_http",
                 "request_handlers": {"/api": "mod_http_api"},
+            },
+            {
+                "port": self.https_port,
+                "module": "ejabberd_http",
+                "tls": True,
+                "request_handlers": {"/upload": "mod_http_upload"},
             },
         ]
         return [{**listener, "ip": self.host} for listener in listeners]

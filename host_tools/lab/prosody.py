@@ -10,7 +10,14 @@ from . import prosody_program
 from .certs import Authority, Certificate
 from .errors import LabError
 from .ports import HOSTS
-from .prosody_config import STANZA_SIZE_LIMIT, Listening, Offer, configuration
+from .prosody_config import (
+    STANZA_SIZE_LIMIT,
+    UPLOAD_LIMIT,
+    UPLOAD_QUOTA,
+    Listening,
+    Offer,
+    configuration,
+)
 from .server import DOMAIN, Server
 
 _SOCKET_PATH_LIMIT = 107  # bytes, of a Unix socket's address
@@ -25,8 +32,9 @@ class Prosody(Server):
     speaks TLS with `certificate`, or with one issued by `authority`, or by an authority made for
     it; with `tls=False` it has no TLS at all. The other options are those of `Offer`.
 
-    Attributes: `host`, `domain`, `c2s_port`, `c2s_tls_port`, `http_port`, `https_port`, `log`
-    (the file), `authority` (None where a certificate was given), `certificate`.
+    Attributes: `host`, `domain`, `c2s_port`, `c2s_tls_port`, `http_port`, `https_port`,
+    `web_port` (of a Web of the lab, see the option `web`), `log` (the file), `authority` (None
+    where a certificate was given), `certificate`.
     """
 
     def __init__(
@@ -44,12 +52,17 @@ class Prosody(Server):
         password_hash: str = "SHA-256",
         registration: bool = True,
         stanza_size_limit: int = STANZA_SIZE_LIMIT,
+        upload_limit: int = UPLOAD_LIMIT,
+        upload_quota: int = UPLOAD_QUOTA,
+        web: bool = False,
         modules: Sequence[str] = (),
         settings: Mapping[str, object] | None = None,
     ) -> None:
         program = prosody_program.find()
-        super().__init__("Prosody", domain, 4, folder)
-        self.c2s_port, self.c2s_tls_port, self.http_port, self.https_port = self._ports.numbers
+        super().__init__("Prosody", domain, 5, folder)
+        ports = Listening(*self._ports.numbers)
+        self.c2s_port, self.c2s_tls_port = ports.c2s, ports.c2s_tls
+        self.http_port, self.https_port, self.web_port = ports.http, ports.https, ports.web
         with self._preparing():
             if len(os.fsencode(self.folder / "prosody.sock")) > _SOCKET_PATH_LIMIT:
                 raise LabError(f"{self.folder} is too long a path: set TMPDIR to a shorter one")
@@ -70,7 +83,7 @@ class Prosody(Server):
                 configuration(
                     domain,
                     self.host,
-                    Listening(*self._ports.numbers),
+                    ports,
                     self.folder,
                     Offer(
                         self.certificate if tls else None,
@@ -81,6 +94,9 @@ class Prosody(Server):
                         password_hash=password_hash,
                         registration=registration,
                         stanza_size_limit=stanza_size_limit,
+                        upload_limit=upload_limit,
+                        upload_quota=upload_quota,
+                        web=web,
                         modules=modules,
                         settings=settings,
                     ),
@@ -88,9 +104,13 @@ class Prosody(Server):
             )
         self._argv = (*self._program.server, "--config", str(self._config), "-F")
         self._environment = {**os.environ, **self._program.env}
-        self._awaited = [self.c2s_port, self.http_port]
+        self._awaited = [self.c2s_port]
         if tls:
-            self._awaited += [self.c2s_tls_port, self.https_port]
+            self._awaited.append(self.c2s_tls_port)
+        if not web:  # without files of its own it opens no port for HTTP
+            self._awaited.append(self.http_port)
+            if tls:
+                self._awaited.append(self.https_port)
 
     def add_account(self, user: str, password: str) -> str:
         """Make an account, or set another password of one, running or not; return its JID."""

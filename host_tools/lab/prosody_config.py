@@ -30,6 +30,8 @@ MODULES = (
 PLUS = ("SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS")
 ALL_BUT_PLAIN = (*PLUS, "SCRAM-SHA-1", "SCRAM-SHA-256", "OAUTHBEARER")
 STANZA_SIZE_LIMIT = 16 * 1024 * 1024
+UPLOAD_LIMIT = STANZA_SIZE_LIMIT
+UPLOAD_QUOTA = 64 * UPLOAD_LIMIT
 HASHES = ("SHA-1", "SHA-256")
 
 
@@ -42,6 +44,8 @@ class Offer:
     `disabled_mechanisms`: SASL mechanisms not to offer, as `ALL_BUT_PLAIN` or `PLUS`.
     `password_hash`: of stored passwords, so of the one SCRAM that works. `registration`: whether
     accounts can be made in-band. `stanza_size_limit`: in bytes, of a logged-in client.
+    `upload_limit`: bytes, of a file that is uploaded; `upload_quota`: bytes, of all that a user
+    uploads within a day; `web`: files go not to the server itself, but to the port `web`.
     `modules`: more of them. `settings`: more global options, or other values of those here.
     """
 
@@ -53,18 +57,23 @@ class Offer:
     password_hash: str = "SHA-256"
     registration: bool = True
     stanza_size_limit: int = STANZA_SIZE_LIMIT
+    upload_limit: int = UPLOAD_LIMIT
+    upload_quota: int = UPLOAD_QUOTA
+    web: bool = False
     modules: Sequence[str] = ()
     settings: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)
 class Listening:
-    """Port numbers on loopback: client streams with STARTTLS, with direct TLS, HTTP, HTTPS."""
+    """Port numbers on loopback: client streams with STARTTLS, with direct TLS, HTTP, HTTPS,
+    and one where a web server of the lab may listen."""
 
     c2s: int
     c2s_tls: int
     http: int
     https: int
+    web: int
 
 
 def configuration(domain: str, host: str, ports: Listening, folder: Path, offer: Offer) -> str:
@@ -110,8 +119,8 @@ def configuration(domain: str, host: str, ports: Listening, folder: Path, offer:
         "c2s_stanza_size_limit": offer.stanza_size_limit,
         # One test's burst is not to slow down the next: the default is 10 kB a second.
         "limits": {"c2s": {"rate": "1gb/s", "burst": "10s"}},
-        "http_file_share_size_limit": STANZA_SIZE_LIMIT,
-        "http_file_share_daily_quota": 64 * STANZA_SIZE_LIMIT,
+        "http_file_share_size_limit": offer.upload_limit,
+        "http_file_share_daily_quota": offer.upload_quota,
         "log": [{"levels": {"min": "debug"}, "to": "file", "filename": folder / "prosody.log"}],
     }
     if certificate:
@@ -122,6 +131,8 @@ def configuration(domain: str, host: str, ports: Listening, folder: Path, offer:
             # "auto" is offered to the first connection only (13.0.1).
             "tls_server_end_point_hash": certificate.pin,
         }
+    if offer.web:
+        settings["http_file_share_base_url"] = f"https://localhost:{ports.web}/"
     settings |= offer.settings or {}
     lines = [f"{name} = {lua(value)}" for name, value in settings.items()]
     lines += [

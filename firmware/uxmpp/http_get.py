@@ -1,0 +1,100 @@
+"""Downloads: redirects, and bodies with and without a length."""
+
+from .http import MAX_WRITE, HTTPError, Response, parse
+
+#: How often a download may be sent elsewhere.
+MAX_REDIRECTS = 3
+
+
+async def get(url, ca, pin, nameserver):
+    """As http.get()."""
+    headers = [("Accept-Encoding", "identity")]
+    for _ in range(MAX_REDIRECTS + 1):
+        response = Download()
+        status = None
+        try:
+            await response.ask("GET", url, headers, ca, pin, nameserver)
+            status = await response.begin()
+        finally:
+            if not status or status > 299:
+                response.close()
+        if status < 300:
+            return response
+        to = response.location
+        if not to or status not in (301, 302, 303, 307, 308):
+            raise HTTPError(status)
+        if to.startswith("//"):
+            to = "https:" + to
+        elif to.startswith("/"):
+            to = "https://{}:{}".format(*parse(url)) + to
+        url = to
+    raise ValueError("too many redirects")
+
+
+class Download(Response):
+    """The answer to a GET: `size` in bytes, and the body by read()."""
+
+    #: None where the server does not say how much it is: then the end may as well be a cut.
+    size = None
+    #: Where the answer redirects to, or None.
+    location = None
+    _left = None  # bytes of the body, or of the chunk, that are to come
+    _chunked = False
+
+    def header(self, line):
+        """As Response.header(). Raises OSError for a length that cannot be."""
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        value = value.strip()
+        if name == b"content-length":
+            size = int(value) if value.isdigit() and len(value) < 10 else -1
+            if size < 0 or self._left not in (None, size):
+                raise OSError("HTTP: bad Content-Length")
+            self._left = size
+        elif name == b"transfer-encoding":
+            self._chunked = True
+            if value.lower() != b"chunked":
+                raise OSError("HTTP: unknown Transfer-Encoding")
+        elif name == b"location":
+            self.location = value.decode()
+
+    async def begin(self):
+        """As Response.begin()."""
+        status = await super().begin()
+        if self._chunked:  # it counts, whatever length is told
+            self._left = None
+        self.size = self._left
+        return status
+
+    def read(self, n=MAX_WRITE):
+        """The next bytes of the body, a coroutine: at most `n`; b"" at its end. Raises OSError,
+        also where it ends too early."""
+        return self.step(self._read(n))
+
+    async def _read(self, n):
+        if self._chunked and not self._left:
+            self.room = 256
+            line = b""
+            if self._left is None or not await self.line():  # which ends the last chunk
+                line = (await self.line()).partition(b";")[0].strip()
+            if not line or len(line) > 7 or line.strip(b"0123456789abcdefABCDEF"):
+                raise OSError("HTTP: bad chunk")
+            self._left = int(line, 16)
+            self._chunked = self._left > 0
+        left = self._left
+        if left is not None and n > left:
+            n = left
+        data = self.data[:n]
+        self.data = self.data[n:]
+        if n and not data:
+            try:
+                data = await self.connection.read(n)
+            except OSError:
+                # Read together with the last bytes, the end of TLS is not told a second time
+                if left is not None:
+                    raise
+        if left is not None:
+            if n and not data:
+                raise OSError("the connection was cut")
+            self._left = left - len(data)
+        return data
