@@ -6,7 +6,7 @@
 from pathlib import Path
 
 from . import peers
-from .registry import Result, figure
+from .registry import Measure, Result, figure
 from .world import World
 
 CORE_TARGET = 18 * 1024
@@ -25,6 +25,12 @@ ROWS = {
         f"uxmpp/xep/{m}"
         for m in ("__init__", "caps", "disco", "ping", "pubsub", "time", "version")
     ),
+    # To send files, and to take them
+    "size.files": (
+        "uxmpp/http", "uxmpp/http_get",
+        *(f"uxmpp/xep/{m}" for m in ("bob", "ibb", "ibb_in", "ibb_out", "oob", "sfs", "upload")),
+    ),
+    "size.thing.files": tuple(f"thing/{m}" for m in ("files", "receiving", "sending", "sharing")),
     # By each device
     "size.thing": tuple(
         f"thing/{m}"
@@ -43,26 +49,40 @@ ROWS = {
     # Where the configuration turns them on; what is not named as they are answers, and leaves
     "size.chat": ("thing/chat", "thing/words", "thing/rich"),
     "size.forms": ("thing/adhoc", "thing/dataform", "thing/forms"),
-    "size.history": ("thing/history", "thing/sparkline"),
+    "size.history": tuple(
+        f"thing/{m}" for m in ("chart", "font", "history", "plotting", "png", "sparkline")
+    ),
     "size.iot": ("thing/control", "thing/fields", "thing/iot", "thing/readout"),
     "size.pubsub": ("thing/card", "thing/nodes", "thing/profile", "thing/pubsub"),
     "size.rooms": ("thing/rooms",),
     "size.schedule": ("thing/planning", "thing/schedule", "thing/zone"),
     # Where there are durable reports
     "size.outbox": ("thing/delivery", "thing/outbox"),
-    "size.sensor": ("apps/sensor",),
+    # Where device.json has `sleep`
+    "size.sleep": ("thing/nap", "thing/sleep", "uxmpp/suspend", "uxmpp/xep/csi"),
+    "size.sensor": (
+        "apps/sensor",
+        *(f"apps/sensors/{m}" for m in ("bme280", "dht22", "ds18b20", "i2c", "sht3x")),
+    ),
+    "size.switch": ("apps/switch",),
+    "size.camera": ("apps/camera",),
+    "size.watch": ("apps/face", "apps/watch", "apps/wrist"),
     "size.greenhouse": ("apps/greenhouse",),
 }  # fmt: skip
 
 
-def _sizes(folder: Path, row: str) -> dict[str, int]:
-    """Return the bytes of the row's files below `folder`, by name."""
-    files = {name.partition("/")[2]: folder / f"{name}.mpy" for name in ROWS[row]}
-    return {name: path.stat().st_size for name, path in files.items()}
+def _path(world: World, name: str) -> Path:
+    part, _, rest = name.partition("/")
+    folder = {
+        "uxmpp": lambda: world.core / part,
+        "thing": lambda: world.thing / part,
+        "apps": lambda: world.apps,
+    }[part]()
+    return folder / f"{rest}.mpy"
 
 
-def _result(folder: Path, row: str, said: str = "") -> Result:
-    sizes = _sizes(folder, row)
+def _result(world: World, row: str, said: str = "") -> Result:
+    sizes = {n.partition("/")[2]: _path(world, n).stat().st_size for n in ROWS[row]}
     by_size = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     listed = ", ".join(f"{name} {size:,}" for name, size in by_size)
     return Result(sum(sizes.values()), note=f"{said}: {listed}" if said else listed)
@@ -86,108 +106,56 @@ def core(world: World) -> Result:
     missing: list[str] = []
     beside = umqtt_sizes(world, missing) | {peers.MQTT_AS: 11067.0}
     said = "all that a login (SASL2) at a configured address and a chat load"
-    result = _result(world.core, "size.core", said)
+    result = _result(world, "size.core", said)
     return Result(result.ours, beside, "; ".join([result.note, *missing]))
 
 
-@figure("size.reliable", ".mpy -O2 of the reliable client", "B", exact=True)
-def reliable(world: World) -> Result:
-    """Resumption and login by token."""
-    said = "what a ReliableClient loads besides the core: XEP-0198, XEP-0484"
-    return _result(world.core, "size.reliable", said)
+#: The rows that are sizes and nothing else: of what, and when it is loaded.
+_PLAIN = {
+    "size.reliable": ("the reliable client", "besides the core: XEP-0198, XEP-0484"),
+    "size.resolver": ("the name resolution", "where no address is configured: SRV and A"),
+    "size.later": (
+        "what is loaded when it is needed",
+        "bind with the first server without Bind 2, iq with the first question",
+    ),
+    "size.xep": ("the extensions", "each only when it is used"),
+    "size.files": ("files in the library", "for a transfer; ibb while a bytestream is open"),
+    "size.thing": ("the agent", "what is always loaded"),
+    "size.thing.later": (
+        "what the agent needs for a moment",
+        "wifi and ntp where there is need; the others leave memory after their work",
+    ),
+    "size.chat": ("the surfaces chat and rich", ""),
+    "size.forms": ("the surface forms", "adhoc and dataform only while somebody asks"),
+    "size.history": (
+        "the surface history", "sparkline, and what draws a chart, only while somebody asks"
+    ),
+    "size.iot": ("the surface iot", "all but iot only while somebody asks"),
+    "size.pubsub": (
+        "the surfaces pubsub and profile",
+        "nodes at the beginning of a session, card when the profile is new",
+    ),
+    "size.rooms": ("the surface rooms", "with words, as chat"),
+    "size.schedule": (
+        "the surface schedule", "planning only while somebody asks, zone for times"
+    ),
+    "size.thing.files": ("the surface files", "all but files only for a transfer"),
+    "size.sleep": ("sleep", "where the configuration has it; nap and suspend for a moment"),
+    "size.outbox": ("the agent's outbox", "only where there are durable reports"),
+    "size.sensor": ("the app sensor.py", "with the sensors that it knows, of which one is loaded"),
+    "size.switch": ("the app switch.py", ""),
+    "size.camera": ("the app camera.py", ""),
+    "size.watch": ("the app watch.py", "without the drivers of a board"),
+    "size.greenhouse": ("the app greenhouse.py", "one of each declaration"),
+}  # fmt: skip
 
 
-@figure("size.resolver", ".mpy -O2 of the name resolution", "B", exact=True)
-def resolver(world: World) -> Result:
-    """What is loaded besides where a name, or the server itself, has to be looked up."""
-    said = "SRV and A; loaded besides the core where no address is configured"
-    return _result(world.core, "size.resolver", said)
+def _plain(row: str, said: str) -> Measure:
+    def measure(world: World) -> Result:
+        return _result(world, row, said)
+
+    return measure
 
 
-@figure("size.later", ".mpy -O2 of what is loaded when it is needed", "B", exact=True)
-def later(world: World) -> Result:
-    """Each by itself, and seldom."""
-    said = "bind with the first server without Bind 2, iq with the first question"
-    return _result(world.core, "size.later", said)
-
-
-@figure("size.xep", ".mpy -O2 of the extensions", "B", exact=True)
-def xep(world: World) -> Result:
-    """firmware/uxmpp/xep: each file is imported only when it is used."""
-    return _result(world.core, "size.xep")
-
-
-@figure("size.thing", ".mpy -O2 of the agent", "B", exact=True)
-def thing(world: World) -> Result:
-    """What each device loads, without a surface."""
-    return _result(world.thing, "size.thing", "what is always loaded")
-
-
-@figure("size.thing.later", ".mpy -O2 of what the agent needs for a moment", "B", exact=True)
-def thing_later(world: World) -> Result:
-    """Loaded when it is needed, and most of it unloaded again."""
-    said = "wifi and ntp where there is need; the others leave memory after their work"
-    return _result(world.thing, "size.thing.later", said)
-
-
-@figure("size.chat", ".mpy -O2 of the surfaces chat and rich", "B", exact=True)
-def chat(world: World) -> Result:
-    """Words in, one answer out."""
-    return _result(world.thing, "size.chat")
-
-
-@figure("size.forms", ".mpy -O2 of the surface forms", "B", exact=True)
-def forms(world: World) -> Result:
-    """Ad-hoc commands."""
-    return _result(world.thing, "size.forms", "adhoc and dataform only while somebody asks")
-
-
-@figure("size.history", ".mpy -O2 of the surface history", "B", exact=True)
-def history(world: World) -> Result:
-    """A day in flash."""
-    return _result(world.thing, "size.history", "sparkline only while somebody asks")
-
-
-@figure("size.iot", ".mpy -O2 of the surface iot", "B", exact=True)
-def iot(world: World) -> Result:
-    """XEP-0323, XEP-0325."""
-    return _result(world.thing, "size.iot", "all but iot only while somebody asks")
-
-
-@figure("size.pubsub", ".mpy -O2 of the surfaces pubsub and profile", "B", exact=True)
-def pubsub(world: World) -> Result:
-    """Items, and who the device is."""
-    said = "nodes at the beginning of a session, card when the profile is new"
-    return _result(world.thing, "size.pubsub", said)
-
-
-@figure("size.rooms", ".mpy -O2 of the surface rooms", "B", exact=True)
-def rooms(world: World) -> Result:
-    """Group chat."""
-    return _result(world.thing, "size.rooms", "with words, as chat")
-
-
-@figure("size.schedule", ".mpy -O2 of the surface schedule", "B", exact=True)
-def schedule(world: World) -> Result:
-    """What is done later."""
-    return _result(
-        world.thing, "size.schedule", "planning only while somebody asks, zone for times"
-    )
-
-
-@figure("size.outbox", ".mpy -O2 of the agent's outbox", "B", exact=True)
-def outbox(world: World) -> Result:
-    """Reports that survive a power cut."""
-    return _result(world.thing, "size.outbox", "loaded only where there are durable reports")
-
-
-@figure("size.sensor", ".mpy -O2 of the app sensor.py", "B", exact=True)
-def sensor(world: World) -> Result:
-    """A whole program on the agent."""
-    return Result((world.apps / "sensor.mpy").stat().st_size)
-
-
-@figure("size.greenhouse", ".mpy -O2 of the app greenhouse.py", "B", exact=True)
-def greenhouse(world: World) -> Result:
-    """The example with one of each declaration."""
-    return Result((world.apps / "greenhouse.mpy").stat().st_size)
+for _row, (_what, _said) in _PLAIN.items():
+    figure(_row, f".mpy -O2 of {_what}", "B", exact=True)(_plain(_row, _said))

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from host_tools.lab.errors import LabError
@@ -17,9 +18,12 @@ from .world import ACCOUNTS, World
 
 #: A board's heap.
 BOARD_KB = 160
+#: In which names and bytes are counted: all modules at once are more than a board has room for.
+COUNT_HEAP = "256k"
 #: Each surface, and what it loads when it is used.
 SURFACES = {
     "chat": ("hints",),
+    "files": (),
     "forms": ("adhoc", "dataform"),
     "history": ("sparkline", "zone"),
     "iot": ("readout", "control", "fields", "dataform"),
@@ -29,10 +33,25 @@ SURFACES = {
     "rooms": (),
     "schedule": ("planning", "zone"),
 }
+#: What greenhouse.py has on.
+ALL = tuple(name for name in SURFACES if name != "files")
+#: Modules that no program has beside all of these, or that boards alone can load.
+APART = (
+    "chart",
+    "files",
+    "font",
+    "nap",
+    "plotting",
+    "png",
+    "receiving",
+    "sending",
+    "sharing",
+    "sleep",
+    "wifi",
+)
 #: Of MicroPython's table of names: what is beyond takes 9 KB in one piece, and a program has some
 #: of its own.
 NAMES = 1260 - 100
-_TITLE = "heap kept by the surface "
 
 
 def _files(world: World, surfaces: tuple[str, ...], **more: object) -> Path:
@@ -64,7 +83,9 @@ def _kept(world: World, surfaces: tuple[str, ...], later: tuple[str, ...] = ()) 
     file = _files(world, surfaces) / "device.json"
     config = world.program("surfaces", {"FILE": str(file), "LATER": [f"thing.{m}" for m in later]})
     path = [config, world.programs, world.library]
-    done = world.mp32.run_code("import surface_heap\nsurface_heap.main()", path=path)
+    done = world.mp32.run_code(
+        "import surface_heap\nsurface_heap.main()", path=path, heap=COUNT_HEAP
+    )
     found = re.search(r"^heap (\d+) (\d+)$", done.stdout, re.MULTILINE)
     names = re.search(r"n_qstr=(\d+)", done.stdout)
     if done.returncode or not found or not names or int(found[2]) != len(surfaces):
@@ -81,73 +102,24 @@ def _surface(world: World, name: str) -> Result:
     return Result(whole, note=f"{said}, the rest with the first use: {', '.join(later) or '-'}")
 
 
-@figure("heap.surface.chat", _TITLE + "chat", "B")
-def chat(world: World) -> Result:
-    """Words in, one answer out."""
-    return _surface(world, "chat")
+for _name in SURFACES:
+    figure(f"heap.surface.{_name}", f"heap kept by the surface {_name}", "B")(
+        partial(_surface, name=_name)
+    )
 
 
-@figure("heap.surface.forms", _TITLE + "forms", "B")
-def forms(world: World) -> Result:
-    """Ad-hoc commands."""
-    return _surface(world, "forms")
-
-
-@figure("heap.surface.history", _TITLE + "history", "B")
-def history(world: World) -> Result:
-    """The last 24 hours in flash."""
-    return _surface(world, "history")
-
-
-@figure("heap.surface.iot", _TITLE + "iot", "B")
-def iot(world: World) -> Result:
-    """XEP-0323 and XEP-0325."""
-    return _surface(world, "iot")
-
-
-@figure("heap.surface.profile", _TITLE + "profile", "B")
-def profile(world: World) -> Result:
-    """Nick, location, avatar."""
-    return _surface(world, "profile")
-
-
-@figure("heap.surface.pubsub", _TITLE + "pubsub", "B")
-def pubsub(world: World) -> Result:
-    """Items for who follows."""
-    return _surface(world, "pubsub")
-
-
-@figure("heap.surface.rich", _TITLE + "rich", "B")
-def rich(world: World) -> Result:
-    """XHTML-IM."""
-    return _surface(world, "rich")
-
-
-@figure("heap.surface.rooms", _TITLE + "rooms", "B")
-def rooms(world: World) -> Result:
-    """Group chat."""
-    return _surface(world, "rooms")
-
-
-@figure("heap.surface.schedule", _TITLE + "schedule", "B")
-def schedule(world: World) -> Result:
-    """What is done later."""
-    return _surface(world, "schedule")
-
-
-@figure("names.all", "names kept when all of the agent was loaded", "", target=NAMES, exact=True)
+@figure(
+    "names.all",
+    "names kept when all of the agent was loaded, but for files and sleep",
+    "",
+    target=NAMES,
+    exact=True,
+)
 def names(world: World) -> Result:
-    """Every module of the library, with all surfaces."""
-    modules = sorted(
-        p.relative_to(world.library).with_suffix("").as_posix().replace("/", ".")
-        for p in world.library.rglob("*.mpy")
-        if p.stem != "__init__"
-    )
-    # wifi imports what only boards have
-    later = tuple(
-        m.removeprefix("thing.") for m in modules if m.startswith("thing.") and m != "thing.wifi"
-    )
-    found = _kept(world, tuple(SURFACES), later)[1]
+    """The agent with all surfaces of greenhouse.py, and all that they load."""
+    modules = sorted(p.stem for p in (world.library / "thing").glob("*.mpy"))
+    later = tuple(m for m in modules if m not in ("__init__", *APART))
+    found = _kept(world, ALL, later)[1]
     return Result(found, note="MicroPython forgets none of them; room for a program's own is left")
 
 
@@ -165,7 +137,7 @@ def least_greenhouse(world: World) -> Result:
 
         def trial(kb: int) -> None:
             chat.new_account()
-            folder = _files(world, tuple(SURFACES), jid=chat.device)
+            folder = _files(world, ALL, jid=chat.device)
             with Device(world, "greenhouse", path, kb, start="", cwd=folder) as device:
                 jid = chat.report(device, "temperature: ")
                 for text, wanted in (("light on", "light: on"), ("water 1s", "water: 1 s")):
