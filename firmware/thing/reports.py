@@ -25,13 +25,16 @@ class Reports:
     def __init__(self, thing):
         self._thing = thing
         self._read_at = {}
-        self._told = {}  # name -> (when it was read, value)
+        #: By sensor, (when it was read, value) of the last report.
+        self.told = {}
         self._events = []  # (event, text), as they happened
-        self._waiting = []  # (uptime, text, whether it is an alarm)
+        #: The alarms and events to be told: (uptime, text, whether it is an alarm).
+        self.waiting = []
         self._dropped = 0
         self._alerts = self.max_alerts
         self._alerts_at = 0
-        self._mute = {}  # bare JID -> [uptime until which they are told nothing, what they missed]
+        #: By bare JID, [uptime until which they are told nothing, what they missed].
+        self.muted = {}
         #: Grows with each look.
         self.beats = 0
 
@@ -59,7 +62,7 @@ class Reports:
                     news = (self._read_at[sensor.name], sensor.value)
                     if sensor.durable:
                         thing.outbox().keep(line[: self.max_kept])
-                        self._told[sensor.name] = news
+                        self.told[sensor.name] = news
                         told[sensor.name] = news
                     else:
                         told[sensor.name] = news
@@ -70,10 +73,10 @@ class Reports:
                         await thing.report("\n".join(lines))
                     elif online:
                         await thing.announce()
-                    self._told.update(told)
+                    self.told.update(told)
                 except (OSError, MemoryError):  # offline again, or no room; it stays due
                     pass
-            if (self._waiting or self._mute) and thing.client.online:
+            if (self.waiting or self.muted) and thing.client.online:
                 try:
                     await self._tell()
                 except (OSError, MemoryError):
@@ -85,7 +88,7 @@ class Reports:
         every, delta = sensor.every, sensor.delta
         name = sensor.name
         now = self._thing.clock.uptime_ms()
-        when, value = self._told.get(name, (None, None))
+        when, value = self.told.get(name, (None, None))
         due = tells and every is not None and (when is None or now - when >= every * 1000)
         if not due:
             if sensor.watched() or tells and delta is not None:
@@ -131,7 +134,7 @@ class Reports:
 
     def alert(self, text, alarm=True):
         """Tell `text` as soon as may be."""
-        waiting = self._waiting
+        waiting = self.waiting
         if len(waiting) >= self.max_waiting:
             waiting.pop(0)
             self._dropped += 1
@@ -145,9 +148,9 @@ class Reports:
     async def _tell(self):
         thing = self._thing
         now = thing.clock.uptime_s()
-        for person, (until, missed) in list(self._mute.items()):
+        for person, (until, missed) in list(self.muted.items()):
             if now >= until or not thing.access.known(person):
-                self._mute.pop(person)
+                self.muted.pop(person)
                 if missed and thing.access.known(person):
                     text = "While you were mute, {} {} left out."
                     text = text.format(missed, "was" if missed == 1 else "were")
@@ -155,7 +158,7 @@ class Reports:
         more = (now - self._alerts_at) // self.alert_s
         self._alerts = min(self.max_alerts, self._alerts + more)
         self._alerts_at += more * self.alert_s
-        waiting = self._waiting
+        waiting = self.waiting
         if not waiting or self._alerts < 1:
             return
         lines = []
@@ -168,11 +171,11 @@ class Reports:
             lines.append(text)
             if alarm:
                 alarms.append(text)
-        self._waiting = []
+        self.waiting = []
         try:
             await thing.report("\n".join(lines))
         except Exception:
-            self._waiting = (waiting + self._waiting)[-self.max_waiting :]
+            self.waiting = (waiting + self.waiting)[-self.max_waiting :]
             raise
         self._alerts -= 1
         self._dropped = 0
@@ -181,7 +184,7 @@ class Reports:
 
     def mutes(self, person):
         """Whether a bare JID is told nothing now; counts what they miss."""
-        entry = self._mute.get(person)
+        entry = self.muted.get(person)
         if not entry or self._thing.clock.uptime_s() >= entry[0]:
             return False
         entry[1] += 1
@@ -189,11 +192,11 @@ class Reports:
 
     def mute(self, asker, seconds):
         """Tell `asker` nothing by itself for so long; what to say of that."""
-        missed = self._mute.pop(asker.person, (0, 0))[1]
+        missed = self.muted.pop(asker.person, (0, 0))[1]
         if not seconds:
             text = "You are told everything"
             return text + (" again. Left out: {}.".format(missed) if missed else ".")
-        self._mute[asker.person] = [self._thing.clock.uptime_s() + seconds, missed]
+        self.muted[asker.person] = [self._thing.clock.uptime_s() + seconds, missed]
         return "Mute for {}: no reports, and no alarms but durable ones.".format(duration(seconds))
 
 

@@ -126,9 +126,10 @@ class ReliableClient(Client):
         self.error = None
         #: Grows as long as the client gets on with whatever it is at.
         self.beats = 0
-        self._fast = Fast(self.state)
-        self._sm = Acks()
-        self._rest = []  # what is to be written next
+        self.fast = Fast(self.state)
+        self.sm = Acks()
+        #: What is written next, as bytes; none of it is counted any more.
+        self.rest = []
 
     async def on_try(self):
         """Called before each try to connect; what it raises makes that one fail. To be
@@ -143,7 +144,7 @@ class ReliableClient(Client):
 
     def acks(self):
         """Whether the server acknowledges the stanzas of this session."""
-        return self.online and self._sm.on
+        return self.online and self.sm.on
 
     async def send(self, el, acked=None):
         """As Client.send(). While the session may be resumed it is queued, too, as far as there
@@ -151,7 +152,7 @@ class ReliableClient(Client):
         lost with a session that ends, another session begins, and `acked` is not called."""
         if acked:
             el.acked = acked
-        if not self.online and self._sm.id and len(self._queue) < self.max_queue:
+        if not self.online and self.sm.id and len(self._queue) < self.max_queue:
             self._queue.append(el)
         else:
             await super().send(el)
@@ -167,9 +168,9 @@ class ReliableClient(Client):
             if isinstance(e, MemoryError):
                 # Answers are dropped for it, then the session with all that it keeps
                 self._queue = [el for el in self._queue if el.name == "message"]
-                self._rest = []
+                self.rest = []
                 if self.failures > 1:
-                    self._sm.end()
+                    self.sm.end()
             gc.collect()
             raise
 
@@ -178,7 +179,7 @@ class ReliableClient(Client):
 
         state = self.state
         kept = dict(state)
-        stream = ReliableStream(connection, self.account, self._fast, self._sm)
+        stream = ReliableStream(connection, self.account, self.fast, self.sm)
         try:
             keys, resumed = await stream.login(
                 self._tls, direct, self._password, self._plain, state.get("keys") or self.keys
@@ -196,16 +197,16 @@ class ReliableClient(Client):
             sys.modules["uxmpp"].__dict__.pop("sasl", None)
             if state != kept:
                 self.on_state()
-            if self._fast.forgot:
-                self._fast.forgot = False
+            if self.fast.forgot:
+                self.fast.forgot = False
                 self.log(self.account + ": the server does not know the token: without it, then")
-        self._rest = []
+        self.rest = []
         self.online = True
         self.failures = 0
         if not resumed:
             # It can be resumed when all that begins it is on its way
-            id = self._sm.id
-            self._sm.id = None
+            id = self.sm.id
+            self.sm.id = None
             self.jid = stream.jid
             self.sessions += 1
             # Of what belonged to the last session messages go on, but for those that somebody
@@ -216,13 +217,13 @@ class ReliableClient(Client):
             for entry in self.iqs.values():
                 entry[1].set()
             self._spawn(self.on_online)
-            self._sm.id = id
+            self.sm.id = id
         self.on_line()
         self.log(self.jid + (": resumed" if resumed else ": online"))
         return stream
 
     def _route(self, el):
-        sm = self._sm
+        sm = self.sm
         if el.xmlns == sm.xmlns:
             sm.heard(el)
             self._moved.set()
@@ -239,10 +240,10 @@ class ReliableClient(Client):
             sm.handled()
 
     def _take(self):
-        sm = self._sm
+        sm = self.sm
         if not sm.on:
             return sm.rest() or super()._take()
-        rest = self._rest or sm.take(self._queue)
+        rest = self.rest or sm.take(self._queue)
         self.dropped += sm.dropped
         sm.dropped = 0
         # What is written at once has to be in one piece
@@ -252,12 +253,12 @@ class ReliableClient(Client):
             if count and size > self.max_write:
                 break
             count += 1
-        self._rest = rest[count:]
+        self.rest = rest[count:]
         return rest[:count]
 
     def _overdue(self):
         self.beats += 1
-        sm = self._sm
+        sm = self.sm
         if not sm.on:
             return super()._overdue()
         self._silent += 1

@@ -33,7 +33,8 @@ class Acks:
         self.asked = 0
         #: How many stanzas were too large to be sent.
         self.dropped = 0
-        self._acked = 0
+        #: How many of ours the server has handled, modulo 2 ** 32.
+        self.acked = 0
         self._answer = self._ask = self._again = False
         self._later = False  # something was sent after the question that waits for its answer
         self._error = self._farewell = None
@@ -79,7 +80,7 @@ class Acks:
             self.id = id
             return True
         self.id = el.get("id") if el.get("resume") in ("true", "1") else None
-        self.h = self._acked = 0
+        self.h = self.acked = 0
         self._keep_messages()
         return False
 
@@ -104,11 +105,11 @@ class Acks:
         if el.name == "r":
             self._answer = True
         elif el.name == "a":
-            before = self._acked
+            before = self.acked
             self._trim(el.get("h"))
             self.asked = 0
             # A server that does not get on is not asked again at once
-            self._ask = self._later or bool(self.queue) and self._acked != before
+            self._ask = self._later or bool(self.queue) and self.acked != before
 
     def handled(self):
         """Count a stanza that came."""
@@ -166,10 +167,10 @@ class Acks:
 
     def _trim(self, h):
         h = int(h or "")
-        count = (h - self._acked) & _MASK
+        count = (h - self.acked) & _MASK
         queue = self.queue
         if count > len(queue):
-            sent = (self._acked + len(queue)) & _MASK
+            sent = (self.acked + len(queue)) & _MASK
             self.id = None
             self._error = SMError("the server acknowledges {} of {} stanzas".format(h, sent))
             text = (
@@ -181,7 +182,7 @@ class Acks:
             self._farewell = text.format(XMLNS, h, sent).encode()
             return
         done = queue[:count]
-        self._acked = h
+        self.acked = h
         del queue[:count]
         for e in done:
             if e[1]:

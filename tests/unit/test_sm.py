@@ -38,7 +38,7 @@ def session(h=0, resume="true", id="s1"):
     acks = Acks()
     attrs = {"resume": resume, "id": id}
     assert acks.told(Element("enabled", XMLNS, attrs)) is False
-    acks.h = acks._acked = h  # so many nobody could count here
+    acks.h = acks.acked = h  # so many nobody could count here
     return acks
 
 
