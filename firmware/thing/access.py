@@ -252,8 +252,9 @@ class Access:
     def _streamed(self, el):
         # Whether it goes on with a bytestream that was let in: as fast as it is acknowledged
         streams = getattr(self._client, "streams", None)
-        payload = el.elements()
-        return streams and payload and (el.get("from"), payload[0].get("sid")) in streams.open
+        for e in el.elements() if streams else ():
+            return e.xmlns[-4:] == "/ibb" and (el.get("from"), e.get("sid")) in streams.open
+        return False
 
     async def _presence(self, stanza, payload):
         # From people with a role only; the client has dropped all others

@@ -45,6 +45,10 @@ def declare(thing):
         longest = span(24 * _HOUR, max=7 * 24 * _HOUR)
         longest.min = 60
         add("history", show, Param("name"), longest)
+        if "files" in thing.surfaces:
+            from .drawing import word
+
+            add("chart", word(thing, show), Param("name"), longest)
     schedule = thing.surfaces.get("schedule")
     if schedule:
         line = Param("line", max=schedule.max_line)

@@ -50,7 +50,8 @@ ROWS = {
     "size.chat": ("thing/chat", "thing/words", "thing/rich"),
     "size.forms": ("thing/adhoc", "thing/dataform", "thing/forms"),
     "size.history": tuple(
-        f"thing/{m}" for m in ("chart", "font", "history", "plotting", "png", "sparkline")
+        f"thing/{m}"
+        for m in ("chart", "drawing", "font", "history", "plotting", "png", "sparkline")
     ),
     "size.iot": ("thing/control", "thing/fields", "thing/iot", "thing/readout"),
     "size.pubsub": ("thing/card", "thing/nodes", "thing/profile", "thing/pubsub"),

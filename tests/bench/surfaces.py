@@ -23,7 +23,7 @@ COUNT_HEAP = "256k"
 #: Each surface, and what it loads when it is used.
 SURFACES = {
     "chat": ("hints",),
-    "files": (),
+    "files": ("receiving", "sending", "sharing"),
     "forms": ("adhoc", "dataform"),
     "history": ("sparkline", "zone"),
     "iot": ("readout", "control", "fields", "dataform"),
@@ -38,6 +38,7 @@ ALL = tuple(name for name in SURFACES if name != "files")
 #: Modules that no program has beside all of these, or that boards alone can load.
 APART = (
     "chart",
+    "drawing",
     "files",
     "font",
     "nap",
