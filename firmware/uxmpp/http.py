@@ -10,7 +10,7 @@ from . import net
 
 #: The most characters of an URL, and bytes of one write.
 MAX_URL = 2048
-MAX_WRITE = 1024
+MAX_WRITE = 512
 
 
 class HTTPError(OSError):
@@ -52,13 +52,14 @@ async def put(url, headers, size, chunks, kind, ca=None, pin=None, nameserver=No
     response = Response()
     try:
         await response.ask("PUT", url, headers, ca, pin, nameserver)
-        # A coroutine that has ended is kept until the next one ends: not the headers all the while
         headers = None
-        await asyncio.sleep(0)
         for piece in chunks():
             size -= len(piece)
             if size < 0:
                 break
+            # A coroutine that has ended is kept until the next one ends: not the headers all the
+            # while. And CPython's writes need not wait: they would not hear of a cut
+            await asyncio.sleep(0)
             try:
                 await response.write(piece)
             except OSError as e:
@@ -111,19 +112,20 @@ class Response:
     async def ask(self, method, url, headers, ca, pin, nameserver):
         """Connect, and send the head of a request. Raises ValueError, OSError."""
         host, port, path = parse(url)
-        head = "{} {} HTTP/1.1\r\nHost: {}{}\r\nConnection: close\r\n".format(
-            method, path, host, "" if port == 443 else ":" + str(port)
-        )
         for name, value in headers:
             for c in (name + value).encode():
                 if c < 32 or c == 127:
                     raise ValueError("control characters in a header")
-            head += name + ": " + value + "\r\n"
-        head = (head + "\r\n").encode()
         tls = net.Context(ca, pin)
         self.connection = (await net.connect(None, host, port, True, nameserver))[0]
         await self.step(self.connection.start_tls(tls, host))
-        await self.write(head)
+        # In lines: the handshake, which takes most memory, is in the first write
+        line = "{} {} HTTP/1.1\r\nHost: {}{}\r\nConnection: close\r\n"
+        line = line.format(method, path, host, "" if port == 443 else ":" + str(port))
+        await self.write(line.encode())
+        for name, value in headers:
+            await self.write((name + ": " + value + "\r\n").encode())
+        await self.write(b"\r\n")
 
     async def step(self, coro):
         """What `coro` returns, within `step_s`. Raises OSError."""

@@ -1,5 +1,7 @@
 """Downloads: redirects, and bodies with and without a length."""
 
+import asyncio
+
 from .http import MAX_WRITE, HTTPError, Response, parse
 
 #: How often a download may be sent elsewhere.
@@ -55,7 +57,7 @@ class Download(Response):
             self._chunked = True
             if value.lower() != b"chunked":
                 raise OSError("HTTP: unknown Transfer-Encoding")
-        elif name == b"location":
+        elif name == b"location" and max(value or b"\x7f") < 127:
             self.location = value.decode()
 
     async def begin(self):
@@ -67,9 +69,20 @@ class Download(Response):
         return status
 
     def read(self, n=MAX_WRITE):
-        """The next bytes of the body, a coroutine: at most `n`; b"" at its end. Raises OSError,
+        """The next `n` bytes of the body, a coroutine: fewer at its end, then b"". Raises OSError,
         also where it ends too early."""
-        return self.step(self._read(n))
+        return self.step(self._filled(n))
+
+    async def _filled(self, n):
+        # Not what there is: a trickle would have no limit
+        data = b""
+        while len(data) < n:
+            await asyncio.sleep(0)  # what is there already is read without waiting
+            more = await self._read(n - len(data))
+            if not more:
+                break
+            data += more
+        return data
 
     async def _read(self, n):
         if self._chunked and not self._left:
@@ -97,4 +110,6 @@ class Download(Response):
             if n and not data:
                 raise OSError("the connection was cut")
             self._left = left - len(data)
+        elif not data:
+            self._left = 0
         return data

@@ -84,6 +84,7 @@ MOVED = (
     (b"HTTP/1.1 404 No\r\n\r\n", 404, None),
     (b"HTTP/1.1 507\n\n", 507, None),
     (b"HTTP/1.1 307 x\r\nlocation:  https://b.example/ \r\n\r\nbody", 307, "https://b.example/"),
+    (b"HTTP/1.1 302 x\r\nLocation: https://\xe4.example/\r\n\r\n", 302, None),
 )
 
 
@@ -166,6 +167,11 @@ def test_an_answer_that_does_not_come():
             await asyncio.sleep(self.n)
             return b"HTTP/1.1 200 OK\r\n\r\n"
 
+    class Trickle(Wire):
+        async def read(self, n=256):
+            await asyncio.sleep(0.005)
+            return await super().read(n)
+
     async def main():
         response = response_of(Silent(b"", 60))
         response.step_s = 0.02
@@ -180,6 +186,25 @@ def test_an_answer_that_does_not_come():
         await asyncio.sleep(0.05)
         assert await response.begin() == 200
         await asyncio.sleep(0.05)
+        response.close()
+        # Nor is a trickle of bytes an answer; and while one comes, others have their turn
+        response = response_of(Wire(OK + b"Content-Length: 103\r\n\r\nabc", 99))
+        response.step_s = 0.02
+        await response.begin()
+        turns = []
+
+        async def turn():
+            turns.append(1)
+
+        task = asyncio.create_task(turn())
+        assert await response.read(3) == b"abc" and turns
+        response.connection = Trickle(bytes(100), 1)
+        try:
+            await response.read()
+        except OSError as e:
+            assert str(e) == "no answer in time", e
+        else:
+            raise AssertionError("read")
         response.close()
         # Who is cancelled by another sees that
         response = response_of(Silent(b"", 60))

@@ -370,16 +370,42 @@ def test_what_ends_it():
         assert len(world.sinks.pop().blocks) == 2
         ibb.listen(world.b, closed)
 
-        # Who sends is cancelled: the other side hears of it
-        task = asyncio.create_task(sending(world))
-        await until(lambda: world.sinks and world.sinks[0].blocks)
-        task.cancel()
-        try:
-            await task
-        except asyncio.CancelledError:
-            pass
-        await until(lambda: not world.b.streams.open)
+        # It may then open another of the same name, before it answers
+        sent = world.b.send
+
+        async def send(el):
+            if el.get("type") == "result" and world.sinks and len(world.sinks[0].blocks) == 2:
+                for payload in (ibb.closing("s1"), opening()):
+                    attrs = {"type": "set", "id": "x", "to": "a@x/1"}
+                    await sent(Element("iq", None, attrs, [payload]))
+            await sent(el)
+
+        world.b.send = send
+        ibb.listen(world.a, closed)
+        assert "closed" in str(await sending(world))
+        world.b.send = sent
+        assert list(world.a.streams.open) == [("b@x/1", "s1")]
+        await world.b.iq("set", ibb.closing("s1"), "a@x/1")
         assert world.sinks.pop().ended == ["end"]
+        await until(lambda: world.sinks[0].ended)
+        world.sinks.clear()
+        ibb.listen(world.a, None)
+
+        # Who sends is cancelled, be it before it begins: the other side hears of it
+        opens = count(world, "<open")
+        for moment in (
+            lambda: count(world, "<open") > opens,
+            lambda: world.sinks and world.sinks[0].blocks,
+        ):
+            task = asyncio.create_task(sending(world))
+            await until(moment)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                pass
+            await until(lambda: world.sinks and world.sinks[0].ended)
+            assert world.sinks.pop().ended == ["end"]
 
         # The session
         task = asyncio.create_task(sending(world))
@@ -412,11 +438,14 @@ def test_idle():
         world.b.streams.idle_s = 0.4
         assert await world.ask(opening()) is None
         assert await world.ask(opening(sid="s2")) is None
+        stream = world.b.streams.open["a@x/1", "s1"]
         for seq in range(6):
             await asyncio.sleep(0.1)
             assert await world.data(seq, "AAAA", "s2") is None
+            await world.data(seq, "")  # which is nothing
         first, second = world.sinks
         await until(lambda: first.ended)
+        await stream.fail()  # only once
         assert (first.ended, second.ended) == (["failed"], [])
         await until(lambda: count(world, "<close") == 2)
         assert second.ended == ["failed"]

@@ -154,7 +154,8 @@ def test_find():
     assert result == ("upload.example", 100000)
     assert asked == [own, ("upload.example", "info")]
     # The server itself, where it has no items; it says no limit, or none that is a number
-    for f, limit in (("", None), (form(upload.XMLNS, "-5"), None), (form(upload.XMLNS, "7"), 7)):
+    limits = [("-5", None), ("9" * 16, None), ("7", 7)]
+    for f, limit in [("", None)] + [(form(upload.XMLNS, text), n) for text, n in limits]:
         for no in (items.format(""), StanzaError("service-unavailable"), OSError("no answer")):
             result, asked = found({own: no, ("a.example", "info"): info(upload.XMLNS, form=f)})
             assert result == ("a.example", limit) and len(asked) == 2

@@ -34,8 +34,7 @@ class Csi:
     def _offer(self, features):
         # After a login by SASL they are read before there is a session
         self._features(features)
-        if features.find("csi", XMLNS):
-            self.can = True
+        self.can = bool(features.find("csi", XMLNS))
 
     def _offered(self, stanza, payload):
         self.can = True

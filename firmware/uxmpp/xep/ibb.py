@@ -134,4 +134,4 @@ async def send(client, jid, sid, size, chunks, block=1024):
     try:
         await send(mine, key, size, chunks, block)
     finally:
-        mine.done(key)
+        mine.done(key, not mine.open.get(key))  # else the other side has opened one of that name

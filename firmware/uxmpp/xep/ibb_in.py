@@ -55,10 +55,13 @@ class Stream:
             await self.fail()
             raise e
         self._seq = self._seq + 1 & 65535
-        self.idle = 0
+        if text:
+            self.idle = 0
 
     async def fail(self):
-        """Close it, broken off."""
+        """Close it, broken off, unless it has ended."""
+        if self._streams.open.get(self._key) is not self:
+            return
         self._streams.done(self._key)
         try:
             self.sink.failed()

@@ -15,17 +15,17 @@ async def send(streams, key, size, chunks, block):
     """As ibb.send()."""
     jid, sid = key
     ask = streams.client.iq
-    while True:
-        opening = Element("open", XMLNS, {"block-size": block, "sid": sid, "stanza": "iq"})
-        try:
-            await ask("set", opening, jid)
-            break
-        except StanzaError as e:
-            if e.condition != "resource-constraint" or block <= _LEAST:
-                raise
-            block = max(block // 2, _LEAST)
+    seq = None
     try:
-        seq = filled = got = 0
+        while seq is None:
+            opening = Element("open", XMLNS, {"block-size": block, "sid": sid, "stanza": "iq"})
+            try:
+                await ask("set", opening, jid)
+                seq = filled = got = 0
+            except StanzaError as e:
+                if e.condition != "resource-constraint" or block <= _LEAST:
+                    raise
+                block = max(block // 2, _LEAST)
         buffer = memoryview(bytearray(block))
         for chunk in chunks():
             chunk = memoryview(chunk)
@@ -43,7 +43,7 @@ async def send(streams, key, size, chunks, block):
                     attrs = {"seq": seq, "sid": sid}
                     data = Element("data", XMLNS, attrs, _texts(buffer[:filled]))
                     await ask("set", data, jid, streams.block_s)
-                    if key not in streams.open and not last:
+                    if streams.open.get(key, key) and not last:
                         raise OSError("closed by " + jid)
                     seq = seq + 1 & 65535
                     filled = 0
@@ -52,7 +52,8 @@ async def send(streams, key, size, chunks, block):
     except (Exception, asyncio.CancelledError) as e:
         # There is no other way to say that it is not whole: the other side knows its length
         try:
-            await streams.close(key)
+            if seq is not None or not isinstance(e, StanzaError):  # it may be open there
+                await streams.close(key)
         except Exception:  # no session, or no memory
             pass
         raise e

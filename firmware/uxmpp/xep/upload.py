@@ -47,7 +47,7 @@ def _limit(answer):
             fields[field.get("var")] = value.text if value else None
         if fields.get("FORM_TYPE") == XMLNS:
             limit = fields.get("max-file-size") or ""
-            if limit and not limit.strip("0123456789"):
+            if 0 < len(limit) < 16 and not limit.strip("0123456789"):
                 return int(limit)
     return None
 
