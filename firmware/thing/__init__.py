@@ -110,6 +110,15 @@ class Thing:
         """Declare an event; returns what is to be called when it happens. Options: as Event's."""
         return self.registry.add(Event(name, self.reports.happened, **options))
 
+    def file(self, name, **options):
+        """Declare a file that people may send, where the surface `files` is on: a decorator for
+        the function of its path. Options: as files.Incoming's."""
+        if "files" not in self.surfaces:
+            return lambda f: f
+        from .files import Incoming
+
+        return self._declare(Incoming, name, options)
+
     def task(self, f):
         """Have the coroutine function `f` run as long as the device does, begun anew where it
         fails: a decorator."""
@@ -132,6 +141,9 @@ class Thing:
 
     async def main(self):
         """As run(), for a program that has a loop of its own."""
+        sleep = self.surfaces.get("sleep")
+        if sleep:
+            sleep.begin()
         if self.registry.kind(Setting):
             from . import settings
 
@@ -153,7 +165,7 @@ class Thing:
             for task in self._tasks:
                 task.cancel()
             self._tasks = []
-            self._flush()
+            self.flush()
 
     def _keeps(self):
         # Whether there are durable reports to be made, or left from before
@@ -196,6 +208,14 @@ class Thing:
                 pass
             await asyncio.sleep(1)
 
+    def sleep(self, seconds):
+        """Have the board sleep deeply for so long, as soon as what is under way is done: then the
+        program begins anew, and the session goes on. Returns at once what to say of it. Raises
+        ValueError where the configuration has no `sleep`, OSError where the board cannot."""
+        if "sleep" not in self.surfaces:
+            raise ValueError('sleep: device.json has none; {"sleep": {}} is enough')
+        return self.surfaces["sleep"].soon(seconds)
+
     def restart(self, why):
         """Restart the board, with all reports in flash; a computer goes on instead."""
         try:
@@ -204,12 +224,12 @@ class Thing:
             return
         try:
             self.client.log("restart: " + why)
-            self._flush()
+            self.flush()
         finally:  # whatever there is no memory for
             reset()
 
-    def _flush(self):
-        # What is only in RAM yet
+    def flush(self):
+        """Write what is only in RAM yet."""
         if self._delivery:
             self._delivery.outbox.flush()
         for surface in self.surfaces.values():
@@ -346,6 +366,8 @@ class Thing:
             if not isinstance(e, ValueError):
                 self.fault(entry.name, e)
             raise
+        if hasattr(result, "share"):  # a File
+            result = await result.share(self, asker)
         if isinstance(entry, Command):
             entry.value = "done" if result is None else show(result)
         else:
@@ -383,7 +405,7 @@ class Thing:
         while session == client.sessions:
             try:
                 if self.timed != session and self.clock.now() is None:
-                    await self._ask_time()
+                    await self.ask_time()
                 self.timed = session
                 client.on_line()
                 await self.access.settle()
@@ -395,8 +417,8 @@ class Thing:
             except (OSError, MemoryError):
                 await asyncio.sleep(self.again_s)
 
-    async def _ask_time(self):
-        # The server's own, where no certificate needed it before
+    async def ask_time(self):
+        """Set the clock by the server's, where no certificate needed the time before."""
         from uxmpp.xep.time import ask
 
         try:
@@ -412,6 +434,16 @@ class Thing:
     def alert(self, text):
         """Raise an alarm: the owners are told, and the rooms, when there is a session."""
         self.reports.alert(text)
+
+    def share(self, file, to=None):
+        """Send a files.File to a JID or Asker; without one to the owners who are not mute, and the
+        rooms. To be awaited; returns what to say of it. Raises OSError where it could not be sent,
+        with a text for people."""
+        if "files" not in self.surfaces:
+            if file.done:
+                file.done()
+            raise OSError("device.json has no files among its surfaces")
+        return self.surfaces["files"].share(file, to)
 
     async def report(self, text, durable=False):
         """Tell the owners who are not mute, by message and by presence. Raises OSError without a

@@ -38,10 +38,12 @@ class Chat:
         sender = stanza.get("from")
         asker = thing.asker(sender, "chat")
         body = stanza.find("body")
+        files = thing.surfaces.get("files")
+        offer = files and files.offered(stanza)
         if (
             stanza.get("type") in ("groupchat", "headline")
             or not asker.rank
-            or not (body or stanza.truncated)
+            or not (body or offer or stanza.truncated)
             or self._copied(stanza, asker)
             or not thing.access.allow(asker.person)
         ):
@@ -53,14 +55,19 @@ class Chat:
         text = words.too_long
         if act[1]:
             text = words.again.format(act[1])
+        elif offer:
+            entry = "file"
+            text = offer
         elif body:
             meant = words.understand(thing, body.text, asker, self._pending)
             entry, args, text, choices = meant
             if not text:
                 return
-        acts = words.writes(entry, args)
+        acts = words.writes(entry, args) or entry and offer
         if acts:
-            if stanza.find("delay", _DELAY):
+            # But what was written to it while it slept, as it had said, is meant for now
+            sleep = thing.surfaces.get("sleep")
+            if stanza.find("delay", _DELAY) and not (sleep and sleep.covers(stanza)):
                 entry = None
                 line = words.plain(text)[: words.max_echo]
                 text = "I was away when you wrote: {}. Write it again if you still want it."
@@ -78,7 +85,12 @@ class Chat:
                 await self._send(sender, [Element("composing", _STATES)])
             slow = asyncio.create_task(self._slow(sender, getattr(entry, "name", entry)))
             try:
-                text, effect = await words.perform(thing, entry, args, asker, choices)
+                if offer:
+                    text, effect = await files.receive(stanza, asker)
+                else:
+                    # It may take long, and memory: what was read of the message can go
+                    stanza.children = body = ()
+                    text, effect = await words.perform(thing, entry, args, asker, choices)
             finally:
                 slow.cancel()
             if acts and not effect:

@@ -33,10 +33,12 @@ _KEYS = {
     "groups": (list, False),
     "pubsub": (dict, False),
     "profile": (dict, False),
+    "files": (dict, False),
+    "sleep": (dict, False),
 }
 #: What there is to be reached by; each is a file of `thing`.
 SURFACES = (
-    "chat", "forms", "history", "iot", "profile", "pubsub", "rich", "rooms", "schedule",
+    "chat", "files", "forms", "history", "iot", "profile", "pubsub", "rich", "rooms", "schedule",
 )  # fmt: skip
 _TYPES = {
     str: "a text",
@@ -118,16 +120,41 @@ def _check(config, path):
             raise ValueError("surfaces: {} is in it twice".format(name))
     if not config["owners"] and "pair" not in config and not config.get("shared"):
         raise ValueError("owners: is missing; or pair, a code that makes the first owner")
-    if config.get("pin"):
-        pin = config["pin"].replace(":", "").lower()
+    if not _trust(path, config):
+        raise ValueError("ca or pin: one is needed, to know the server by")
+    for key, value in config.get("sleep", {}).items():
+        if key not in ("every", "awake", "inactive") or type(value) is not int:
+            raise ValueError("sleep: must be every, awake and inactive, in whole seconds")
+        if not 0 < value <= 86400:
+            raise ValueError("sleep: {}: must be 1 to 86400 s".format(key))
+    if "sleep" in config:
+        surfaces.append("sleep")  # the last, as it changes what the others begin with
+    files = config.get("files", {})
+    for key, value in files.items():
+        kind = {"ca": str, "pin": str, "max_bytes": int}.get(key)
+        if not kind:
+            raise ValueError("files: {}: no such setting".format(key))
+        if type(value) is not kind or not value or kind is int and value < 0:
+            raise ValueError("files: {}: must be {}".format(key, _TYPES[kind]))
+    try:
+        _trust(path, files)
+    except ValueError as e:
+        raise ValueError("files: " + str(e))
+    return config
+
+
+def _trust(path, options):
+    # `pin`, else `ca`, as net.Context takes it; whether there is one
+    if options.get("pin"):
+        pin = options["pin"].replace(":", "").lower()
         if len(pin) != 64 or pin.strip("0123456789abcdef"):
             raise ValueError("pin: must be the SHA-256 of the certificate, 64 hex digits")
-        config["pin"] = pin
-    elif config.get("ca"):
-        config["ca"] = _certificate(path, config["ca"])
-    else:
-        raise ValueError("ca or pin: one is needed, to know the server by")
-    return config
+        options["pin"] = pin
+        return True
+    if options.get("ca"):
+        options["ca"] = _certificate(path, options["ca"])
+        return True
+    return False
 
 
 def _login_keys(keys):

@@ -83,6 +83,10 @@ class Rooms:
                 room.at = 0
         self._work.set()
 
+    def inside(self):
+        """The bare JIDs of the rooms where the device is, as a list."""
+        return [jid for jid, room in self._rooms.items() if room.at is None]
+
     async def run(self):
         """Enter rooms, come back to them, and post alarms, until cancelled."""
         client = self._thing.client
