@@ -41,8 +41,8 @@ def value(name):
 
 
 def free():
+    lock.release()  # first: a camera that was pulled out fails here, too
     camera.free_buffer()
-    lock.release()
 
 
 @thing.command("snap", params=(Param("size", SIZES, default=None),))
@@ -118,8 +118,9 @@ async def watch():
         await thing.read(motion)
         now = thing.clock.uptime_s()
         if pir.value() and value("armed") and now - told >= value("pause"):
-            told = now
-            if not asleep(value("quiet")):
+            silent = asleep(value("quiet"))  # no alarm, then: looked at again in 5 s
+            told = now + 5 - value("pause") if silent else now
+            if not silent:
                 intruder()
                 await thing.share(await snap(text="intruder"))
 

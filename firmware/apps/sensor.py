@@ -18,7 +18,6 @@ if SENSOR == "i2c":
     SENSOR = find(*PINS)
 sensor = __import__("sensors." + SENSOR, None, None, ("begin",))
 thing = Thing()
-relay_pin = Pin(RELAY_PIN, Pin.OUT, value=0)
 lamp_pin = Pin(LAMP_PIN, Pin.OUT, value=0)
 measure = None
 values = ()
@@ -29,10 +28,11 @@ async def read(i):
     global measure, values
     if not i or not values:
         values = ()
-        measure = measure or sensor.begin(*PINS)
-        values = measure()
-        if hasattr(values, "send"):
-            values = await values
+        begun, measure = measure or sensor.begin(*PINS), None  # which fails is begun anew
+        new = begun()
+        if hasattr(new, "send"):
+            new = await new
+        values, measure = new, begun
     return values[i]
 
 
@@ -40,11 +40,7 @@ for i, (name, unit, delta) in enumerate(sensor.TELLS):
     thing.sensor(name, unit=unit, every=60, delta=delta)(lambda i=i: read(i))
 if MOTION_PIN is not None:
     thing.occupancy("movement", hold=60)(Pin(MOTION_PIN, Pin.IN).value)
-
-
-@thing.control("relay", bool, value=False)
-def relay(on):
-    relay_pin.value(on)
+thing.control("relay", bool, value=False)(Pin(RELAY_PIN, Pin.OUT, value=0).value)
 
 
 @thing.command("blink", params=(int,))

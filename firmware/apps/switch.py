@@ -26,39 +26,54 @@ class Relay:
         self.button = None if button is None else Pin(button, Pin.IN, Pin.PULL_UP)
         self.level = self.button and self.button.value()  # the last steady one
         self.looks = 0  # at another level since then
-        self.wanted = False
-        self.off_at = None  # uptime in seconds
+        self.on = self.wanted = False
+        self.off_at = None  # uptime in milliseconds
+        self.ended = 0  # likewise: since when it is off
         thing.control(name, bool, value=False)(self.set)
         self.entry = thing.registry.find(name)
 
     async def set(self, on):
-        # Who waits for the others to be off may find that something else is wanted by then
+        # What is said last holds, also for who waits for the pause to end
+        self.want(on)
+        while self.wanted == on != self.on:
+            await asyncio.sleep(LOOK_S)
+        return self.on
+
+    def want(self, on):
+        if on and INTERLOCK:
+            for r in relays:
+                if r is not self and (r.on or r.wanted):
+                    r.want(False)
         self.wanted = on
-        while on and INTERLOCK:
-            others = [r for r in relays if r is not self]
-            running = [r for r in others if r.entry.value]
-            for r in others:
-                r.wanted = False
-            for r in running:
-                r.put(False)
-            if not running:
-                break
-            await asyncio.sleep(PAUSE_S)
-            if not self.wanted:
-                return self.entry.value
-        self.put(on)
-        return on
+        if self.on or not on:
+            self.put(on)
 
     def put(self, on):
-        self.pin.value(ON if on else 1 - ON)
-        now = thing.clock.uptime_s()
-        after = setting("auto-off")
-        self.off_at = now + after if on and after else None
+        # Whatever fails here: what may be on counts as on, and goes off in time
+        after = setting("auto-off") * 1000 if on else 0
+        if on:
+            now = thing.clock.uptime_ms()
+            self.off_at = now + after if after else None
+            self.on = True
+            self.pin.value(ON)
+        else:
+            self.pin.value(1 - ON)
+            now = thing.clock.uptime_ms()
+            self.ended = now if self.on else self.ended
+            self.off_at = None
+            self.on = False
         self.entry.value = on
-        self.entry.when = now
-        thing.changed(self.entry)
+        self.entry.when = now // 1000
         if setting("power-on") == "last":
             keep()
+        thing.changed(self.entry)
+
+    def may(self, now):
+        # Whether it may go on
+        for r in relays:
+            if INTERLOCK and r is not self and (r.on or now - r.ended < PAUSE_S * 1000):
+                return False
+        return True
 
     def look(self):
         # Whether the button was pressed
@@ -76,7 +91,7 @@ def setting(name):
 
 
 def keep():
-    save(path, {r.entry.name: r.entry.value for r in relays}, thing.log)
+    save(path, {r.entry.name: r.on for r in relays}, thing.log)
 
 
 relays = [Relay(*r) for r in RELAYS]
@@ -85,7 +100,7 @@ thing.setting("auto-off", int, min=0, max=86400, unit="s", value=0)(lambda secon
 
 
 @thing.setting("power-on", ("off", "on", "last"), value="off")
-async def power_on(choice):
+def power_on(choice):
     global started
     if started:
         if choice == "last":
@@ -95,7 +110,7 @@ async def power_on(choice):
     kept = load(path, thing.log) if choice == "last" else {}
     for r in relays:
         if choice == "on" or kept.get(r.entry.name) is True:
-            await r.set(True)
+            r.wanted = True
             if INTERLOCK:
                 break
 
@@ -104,12 +119,17 @@ async def power_on(choice):
 async def watch():
     while True:
         await asyncio.sleep(LOOK_S)
+        now = thing.clock.uptime_ms()
         for r in relays:
-            if r.off_at is not None and thing.clock.uptime_s() >= r.off_at:
-                r.put(False)
+            if r.off_at is not None and now >= r.off_at:
+                r.want(False)
+        for r in relays:
+            r.entry.value = r.on  # whatever came in between while it was set
             if r.button and r.look():
-                on = await r.set(not r.entry.value)
-                pressed("{} {}".format(r.entry.name, "on" if on else "off"))
+                r.want(not r.wanted)
+                pressed("{} {}".format(r.entry.name, "on" if r.wanted else "off"))
+            if r.wanted and not r.on and r.may(now):
+                r.put(True)
 
 
 thing.run()

@@ -132,7 +132,7 @@ class Device:
         new.write_text(json.dumps(self._chips), "utf-8")
         new.replace(self.folder / "chips.json")
 
-    def wake(self, why: Literal["pin", "touch"] = "pin") -> None:
+    def wake(self, why: Literal["timer", "pin", "touch"] = "pin") -> None:
         """End its deep sleep, or the one that begins. Raises LabError where it does not sleep."""
         if self._child is None:
             raise LabError("the device was not started")
@@ -272,7 +272,10 @@ class _Board(Child):
     def kill(self) -> int:
         """End it at once, without a chance to clean up; return its exit code."""
         self._stay_down()
-        return super().kill()
+        code = super().kill()
+        # Whatever it was at, reset or deep sleep: the next start is a new one
+        (self._folder / "reset.txt").unlink(missing_ok=True)
+        return code
 
     def wait(self, timeout_s: float) -> int:
         """Wait until it has ended for good, and return its exit code; LabTimeout."""
@@ -308,8 +311,6 @@ class _Board(Child):
     def _stay_down(self) -> None:
         with self._lock:
             self._restarts = 0
-            if self._process.poll() == SLEEP_CODE:  # it starts as after a power cut
-                (self._folder / "reset.txt").unlink(missing_ok=True)
 
     def _watch(self) -> None:
         while self.running:

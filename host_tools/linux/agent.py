@@ -53,9 +53,7 @@ class Agent(Thing):  # type: ignore[misc]
         self.access.announce = self._announced
         if watchdog_ms():
             self.guard.watchdog_ms = watchdog_ms()
-        if not notify("STATUS=starting"):
-            # Nobody would start it again
-            self.guard.reset_after = 0
+        self._managed = notify("STATUS=starting")
 
     def log(self, text: str) -> None:
         """As Thing.log()."""
@@ -64,6 +62,11 @@ class Agent(Thing):  # type: ignore[misc]
     def fault(self, name: str, e: BaseException) -> None:
         """As Thing.fault()."""
         self._say(WARNING, super().fault, name, e)
+
+    def restart(self, why: str) -> None:
+        """As Thing.restart(), where there is systemd, which starts it again; else go on."""
+        if self._managed:
+            super().restart(why)
 
     def _say(self, level: int | None, say: Callable[..., None], *args: object) -> None:
         out = self.out
@@ -179,4 +182,5 @@ class Agent(Thing):  # type: ignore[misc]
             if not self._over:
                 self.log(f"not ended within {END_S} s: a function of the app blocks")
                 self.flush()
+        machine.let_go()
         os._exit(0 if self._over else 1)

@@ -154,8 +154,13 @@ class Camera:
 
     def capture(self) -> memoryview | None:
         """Return a JPEG of what is to be seen now; None where the camera gives none within
-        FRAME_S. Raises OSError after deinit()."""
-        data = self._ready().frame()
+        FRAME_S. Raises OSError after deinit(), and where it was pulled out: init() looks for it
+        again then."""
+        try:
+            data = self._ready().frame()
+        except OSError:
+            self.deinit()
+            raise
         return memoryview(data) if data else None
 
     def free_buffer(self) -> None:
@@ -326,15 +331,17 @@ class _Video:
     def _opened(self, file: Path) -> Any:
         v4l2 = self._v4l2
         device = v4l2.Device(file)
-        device.open()
-        kinds = (v4l2.PixelFormat.MJPEG, v4l2.PixelFormat.JPEG)
-        for kind in kinds:
-            for found in device.info.formats:
-                if found.type == v4l2.BufferType.VIDEO_CAPTURE and found.pixel_format == kind:
-                    self._kind = kind
-                    return device
-        device.close()
-        raise HardwareError("gives no JPEGs")
+        try:
+            device.open()
+            for kind in (v4l2.PixelFormat.MJPEG, v4l2.PixelFormat.JPEG):
+                for found in device.info.formats:
+                    if found.type == v4l2.BufferType.VIDEO_CAPTURE and found.pixel_format == kind:
+                        self._kind = kind
+                        return device
+            raise HardwareError("gives no JPEGs")
+        except BaseException:
+            device.close()
+            raise
 
     def set(
         self, width: int, height: int, quality: int, mirror: bool, flip: bool
@@ -369,13 +376,15 @@ class _Video:
         return None
 
     def rest(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with suppress(OSError):  # it was pulled out
+                stream.close()
 
     def close(self) -> None:
         self.rest()
-        self._device.close()
+        with suppress(OSError):
+            self._device.close()
 
 
 def _complete(data: bytes) -> bytes:

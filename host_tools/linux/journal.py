@@ -1,9 +1,11 @@
 """Where the lines of a device go: to systemd's journal with their priority (sd-daemon(3)), or
 elsewhere with the time."""
 
+import io
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import TextIO
 
 ERROR = 3
@@ -13,7 +15,9 @@ INFO = 6
 
 class Lines:
     """A text stream that begins each line of `stream` with its priority, `level` unless it is
-    set otherwise, where `journal`, else with the time. For whoever prints it is `stream`."""
+    set otherwise, where `journal`, else with the time. For whoever prints it is `stream`, but it
+    never fails: what cannot be written, to a full disk or in the locale's characters, is no
+    reason to do nothing else."""
 
     def __init__(self, stream: TextIO, level: int, journal: bool) -> None:
         self._stream = stream
@@ -21,10 +25,12 @@ class Lines:
         self._begun = False
         self._lock = threading.RLock()
         self.level = level
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
     def write(self, text: str) -> int:
         """Write; a line begins where the last has ended."""
-        with self._lock:
+        with self._lock, suppress(OSError):
             for part in text.splitlines(keepends=True) if "\n" in text else (text,):
                 if part and not self._begun:
                     self._stream.write(self._prefix())

@@ -143,11 +143,15 @@ class _Line:
         self.latch = False  # what it is to be as an output
 
     def take(self, device: Callable[[], Any], output: bool) -> None:
-        if self.device is not None:
-            self.device.close()
-            self.device = None
+        self.let_go()
         self.device = device()
         self.output = output
+
+    def let_go(self) -> None:
+        if self.device is not None:
+            self.device.close()
+        self.device = None
+        self.output = False
 
 
 _lines: dict[int | str, _Line] = {}
@@ -346,11 +350,7 @@ class PWM:
 
     def deinit(self) -> None:
         """Stop; the pin is an input then."""
-        line = self._line
-        if line.device is not None:
-            line.device.close()
-        line.device = None
-        line.output = False
+        self._line.let_go()
 
 
 # Buses
@@ -453,6 +453,11 @@ class I2C:
         """Close the bus."""
         self._bus.close()
 
+    def __del__(self) -> None:
+        # Who looks for a sensor again and again makes many; smbus2 closes none by itself
+        if hasattr(self, "_bus"):
+            self.deinit()
+
 
 SoftI2C = I2C
 
@@ -531,6 +536,13 @@ class WDT:
             notify("WATCHDOG=1")
 
 
+def let_go() -> None:
+    """Make all pins inputs, for an end at which nothing else does: no relay stays on."""
+    for line in list(_lines.values()):
+        with suppress(Exception):
+            line.let_go()
+
+
 def reset() -> NoReturn:
     """End the program at once, with RESET_CODE; systemd starts it again."""
     print("reset")
@@ -538,6 +550,7 @@ def reset() -> NoReturn:
     try:
         Path(_RESET).write_text(str(HARD_RESET))
     finally:
+        let_go()
         os._exit(RESET_CODE)
 
 

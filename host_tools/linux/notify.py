@@ -19,7 +19,7 @@ def notify(*lines: str) -> bool:
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         # Its queue may be full for a moment; the device has better things to do than to wait long
         s.settimeout(WAIT_S)
-        s.sendto(text.encode(), address.replace("@", "\0", 1))
+        s.sendto(text.encode(errors="replace"), address.replace("@", "\0", 1))
         return True
     return False
 

@@ -41,22 +41,28 @@ def find_app(app: str | None, config: DeviceFile) -> Path:
     beside = Path(given) if app else config.path.parent / given
     ours = FIRMWARE / "apps" / f"{given.removesuffix('.py')}.py"
     for path in (beside, ours) if Path(given).name == given else (beside,):
-        if path.is_file():
-            return path.absolute()
+        try:
+            if path.is_file():
+                return path.absolute()
+        except OSError as e:
+            raise LabError(f"{path}: cannot be read: {e.strerror}") from None
     there = ", ".join(sorted(p.stem for p in ours.parent.glob("*.py")))
     raise LabError(f"{beside}: there is no such app; uxmpp itself has {there}")
 
 
 def state_folder(name: str, given: Path | None = None) -> Path:
     """Return the folder that a device of that name keeps its files in: `given`, or systemd's, or
-    the user's own."""
+    the user's own. Raises LabError."""
     if given:
         return given.absolute()
     systemd = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if systemd:
         return Path(systemd)
     home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(home).expanduser().absolute() / "uxmpp" / name
+    try:
+        return Path(home).expanduser().absolute() / "uxmpp" / name
+    except RuntimeError:
+        raise LabError("the user has no home: name the folder for its files, --state") from None
 
 
 def run(app: Path, config: DeviceFile, state: Path) -> int:
@@ -196,6 +202,10 @@ def _locked(folder: Path) -> Iterator[None]:
     os.umask(0o077)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        found = folder.stat()
+        if found.st_mode & 0o002 or found.st_uid not in (os.geteuid(), 0):
+            # They could have what is written there land elsewhere, by links
+            raise LabError(f"{folder}: others can write there: name another --state")
         lock = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
         os.chdir(folder)
     except OSError as e:

@@ -57,8 +57,10 @@ class Service:
 
     def text(self) -> str:
         """Return the unit. Raises LabError."""
-        command = [str(_program()), "run", str(self.app), "--config"]
         config = self.config.path.absolute()
+        # In the first word $ is no variable
+        command = [str(_program())]
+        command += [w.replace("$", "$$") for w in ("run", str(self.app), "--config", str(config))]
         lines = [
             "# Written by `uxmpp install-service`; changes are better made with `systemctl edit`",
             "[Unit]",
@@ -68,10 +70,11 @@ class Service:
             "",
             "[Service]",
             "Type=notify",
-            f"ExecStart={' '.join(_word(w) for w in (*command, str(config)))}",
+            f"ExecStart={' '.join(map(_word, command))}",
             "Restart=on-failure",
             "RestartSec=10",
             f"TimeoutStopSec={STOP_S}",
+            "SuccessExitStatus=143",  # of SIGTERM before the device runs
             f"StateDirectory=uxmpp/{self.name}",
             "StateDirectoryMode=0700",
             "UMask=0077",
@@ -94,15 +97,22 @@ class Service:
                 f"{config} is root's alone: chown it to the user that the device is to run as, or "
                 "keep the password elsewhere and chmod 644"
             )
-        used = (config, self.app, FIRMWARE, Path(sys.prefix), _program())
+        try:
+            owner = pwd.getpwuid(found.st_uid).pw_name
+        except KeyError:
+            raise LabError(f"{config}: its owner {found.st_uid} is no user here") from None
+        used = [config, self.app, FIRMWARE, _program(), Path(sys.prefix), Path(sys.base_prefix)]
+        made = self.config.device_json()
+        used += [Path(part["ca"]) for part in (made, made.get("files", {})) if part.get("ca")]
+        used += [path.resolve() for path in used]  # the way there may be a symlink
         at_home = any(str(path).startswith(f"{home}/") for path in used for home in _HOMES)
         there = {g.gr_name for g in grp.getgrall()}
         groups = [g for g in GROUPS if g in there]
         return [
-            f"User={pwd.getpwuid(found.st_uid).pw_name}" if found.st_uid else "DynamicUser=yes",
+            f"User={owner}" if found.st_uid else "DynamicUser=yes",
             *([f"SupplementaryGroups={' '.join(groups)}"] if groups else []),
             "ProtectSystem=strict",
-            # What runs lies there
+            # What runs, or is read, lies there
             f"ProtectHome={'read-only' if at_home else 'yes'}",
             "PrivateTmp=yes",
             "ProtectControlGroups=yes",
@@ -150,7 +160,7 @@ class Service:
         if self.credential and not _is_there(self.credential):
             # Asked for, and seen by nobody: not in the history of the shell, nor in ps
             steps.append(
-                f"systemd-ask-password 'Password of {self.config.jid}:' | "
+                f"systemd-ask-password {shlex.quote(f'Password of {self.config.jid}:')} | "
                 f"{sudo}install -D -m 600 /dev/stdin {shlex.quote(str(self.credential))}"
             )
         steps.append(f"{ctl} daemon-reload")
@@ -178,16 +188,18 @@ def _program() -> Path:
 
 
 def _specifiers(text: str) -> str:
-    if any(c in text for c in "\n\r\0"):
-        raise LabError(f"{text!r}: a path with a line break: systemd cannot take it")
+    # What is no UTF-8 is a surrogate here
+    if any(c < " " or "\ud800" <= c <= "\udfff" for c in text):
+        raise LabError(f"{text!r}: a path with a line break or the like: systemd cannot take it")
     return text.replace("%", "%%")
 
 
 def _word(text: str) -> str:
     """Return a word of ExecStart as systemd.service(5) wants it."""
-    text = _specifiers(text).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    text = _specifiers(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"' if any(c in text for c in " \t'\"\\;") else text
 
 
 def _plain(text: str) -> str:
-    return _specifiers(" ".join(text.split()))
+    # A backslash at its end would make the next line a part of it
+    return _specifiers(" ".join(text.split())).rstrip("\\")

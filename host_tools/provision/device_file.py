@@ -105,14 +105,15 @@ class DeviceFile:
         return self.values.get("app")
 
     def device_json(self, password: str | None = None) -> dict[str, Any]:
-        """Return what stands in device.json, with `password` if given, and the file of the CA by
-        its whole path."""
+        """Return what stands in device.json, with `password` if given, and the files of CAs and
+        of the avatar by their whole paths."""
         made = {k: copy.deepcopy(v) for k, v in self.values.items() if k not in HOST_KEYS}
         if password:
             made["password"] = password
-        for part in (made, made.get("files", {})):
-            if part.get("ca"):
-                part["ca"] = str(self.path.parent.absolute() / part["ca"])
+        parts = [(made, "ca"), (made.get("files", {}), "ca"), (made.get("profile", {}), "avatar")]
+        for part, key in parts:
+            if part.get(key):
+                part[key] = str(self.path.parent.absolute() / part[key])
         return made
 
 
@@ -132,6 +133,8 @@ def read(path: Path) -> DeviceFile:
         ) from None
     except RecursionError:
         raise DeviceFileError(f"{path}: is not TOML: nested too deeply") from None
+    except ValueError:  # sys.get_int_max_str_digits()
+        raise DeviceFileError(f"{path}: a number in it is too long") from None
     found = DeviceFile(path, values, toml_lines.lines(text))
     _check_table(found, (), values, SCHEMA)
     if not private and any(_secrets(values)):

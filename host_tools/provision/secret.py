@@ -18,22 +18,20 @@ def password(jid: str, kept: str | None = None, *, ask: bool = True) -> str | No
     """Return the password of `jid`, or None where nobody has it: systemd's credential, the
     environment (which forgets it), `kept`, the keyring if there is one, or with `ask` whoever
     sits at the terminal. Raises LabError for a credential that cannot be read."""
-    return (
-        _credential()
-        or os.environ.pop(VARIABLE, None)
-        or kept
-        or _keyring(jid)
-        or (_typed(jid) if ask else None)
-    )
+    given = os.environ.pop(VARIABLE, None)
+    return _credential() or given or kept or _keyring(jid) or (_typed(jid) if ask else None)
 
 
 def _credential() -> str | None:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if not folder or not (path := Path(folder, CREDENTIAL)).exists():
+    if not folder:
         return None
+    path = Path(folder, CREDENTIAL)
     try:
         # Who wrote the file ended its line
         return path.read_text("utf-8").rstrip("\r\n") or None
+    except FileNotFoundError:
+        return None
     except (OSError, UnicodeDecodeError) as e:
         raise LabError(f"{path}: the password cannot be read: {e}") from None
 

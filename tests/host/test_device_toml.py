@@ -1,5 +1,6 @@
 """device.toml: what is taken, and one line with its place for what is not."""
 
+import os
 import re
 import tomllib
 from importlib import import_module
@@ -37,6 +38,7 @@ nick = "kitchen"
 
 [profile]
 nick = "Kitchen"
+avatar = "me.png"
 location = {lat = 52.5, lon = 13, text = "behind ] the } house"}
 """
 
@@ -73,6 +75,7 @@ def test_good(folder):
     made = whole.device_json()
     assert "app" not in made and "board" not in made
     assert made["rooms"][1]["nick"] == "kitchen" and made["profile"]["location"]["lon"] == 13
+    assert made["profile"]["avatar"] == str(folder / "me.png")
     # CRLF, secrets that only the owner can read, and others by name
     assert read(folder, GOOD.replace("\n", "\r\n") + 'password = "x"\r\n').device_json()[
         "password"
@@ -90,6 +93,7 @@ def test_good(folder):
         (GOOD + 'jid = "b@c"\n', r":4: is not TOML: cannot overwrite a value"),
         (GOOD + 'status = "half\n', r":4: is not TOML: illegal character"),
         ("x = " + "[" * 5000, r": is not TOML: "),
+        (GOOD + "port = " + "9" * 5000, r": a number in it is too long$"),
         ("", r"device\.toml: jid: is missing: the device's account, name@domain$"),
         # Names
         (GOOD + 'pasword = "x"', r":4: pasword: no such setting; did you mean password\?$"),
@@ -265,7 +269,9 @@ def test_password(monkeypatch, tmp_path):
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert secret.password("a@b.c") == "of the environment"
     (tmp_path / "password").write_text(" systemd's \n")
+    monkeypatch.setenv(secret.VARIABLE, "of the environment")
     assert secret.password("a@b.c", "kept") == " systemd's "
+    assert secret.VARIABLE not in os.environ
     (tmp_path / "password").write_bytes(b"\xff")
     with pytest.raises(secret.LabError, match="the password cannot be read"):
         secret.password("a@b.c")

@@ -2,12 +2,13 @@
 
 import asyncio
 import struct
+from pathlib import Path
 
 import gpiozero
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPWMPin
 
-from host_tools.linux import dht, ds18x20, journal, machine, micropython, onewire
+from host_tools.linux import camera, dht, ds18x20, journal, machine, micropython, onewire
 from host_tools.linux.errors import HardwareError
 from host_tools.linux.machine import I2C, PWM, SPI, WDT, Pin, Signal
 
@@ -45,6 +46,35 @@ def test_pins(factory, capsys):
     assert factory.pin(13).function == "output" and button.value() == 1
     assert Pin(14).value() == 0 and factory.pin(14).function == "input"
     assert Pin(2, Pin.IN).value() == 1  # the board's own pull-up
+
+
+def test_pins_are_let_go(factory, monkeypatch, tmp_path):
+    """What fails leaves a pin that can be asked; an end that cleans up nothing leaves none on."""
+    monkeypatch.chdir(tmp_path)
+    relay, lamp = Pin(5, Pin.OUT, value=1), Pin(6, Pin.OUT, value=1)
+    factory.pin(6).frequency = None
+    monkeypatch.setattr(gpiozero, "PWMOutputDevice", None)
+    with pytest.raises(TypeError):
+        PWM(lamp)
+    lamp.on()
+    assert lamp.value() == 0 and factory.pin(6).function == "input"
+
+    def ended(code):
+        raise SystemExit(code)
+
+    monkeypatch.setattr(machine.os, "_exit", ended)
+    with pytest.raises(SystemExit, match=str(machine.RESET_CODE)):
+        machine.reset()
+    assert factory.pin(5).function == "input" and relay.value() == 0
+
+
+def test_a_bus_that_is_opened_again_and_again(monkeypatch):
+    """A sensor that is missing is looked for with each reading."""
+    monkeypatch.setattr("smbus2.smbus2.ioctl", lambda *args: 0)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    for _ in range(20):
+        I2C("/dev/null").scan()
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 def test_pwm(factory):
@@ -177,6 +207,38 @@ def test_ds18x20(monkeypatch, tmp_path):
         found.read_temp(struct.pack("<Q", 0x28))
 
 
+class Unplugged:
+    """A camera that was pulled out after it was found."""
+
+    opened = 0
+
+    def __init__(self, device):
+        Unplugged.opened += 1
+
+    def set(self, *settings):
+        return settings[:2]
+
+    def frame(self):
+        raise OSError(19, "No such device")
+
+    def rest(self):
+        pass
+
+    close = rest
+
+
+def test_a_camera_that_is_pulled_out(monkeypatch):
+    """It is looked for anew with the next photo."""
+    monkeypatch.setattr(camera, "_open", Unplugged)
+    found = camera.Camera()
+    for n in (1, 2):
+        found.init()
+        assert Unplugged.opened == n
+        with pytest.raises(OSError, match="No such device"):
+            found.capture()
+        found.free_buffer()
+
+
 def test_lines_of_the_log(tmp_path):
     path = tmp_path / "log"
     with path.open("w") as f:
@@ -188,6 +250,14 @@ def test_lines_of_the_log(tmp_path):
         out.write("")
         assert out.fileno() == f.fileno()
         print("now", file=journal.Lines(f, journal.INFO, False))
+    # Neither characters nor a full disk end the device
+    with (tmp_path / "latin").open("w", encoding="latin-1") as f:
+        print("5 °C → ☀", file=journal.Lines(f, journal.INFO, True))
+    assert (tmp_path / "latin").read_bytes() == b"<6>5 \xb0C \\u2192 \\u2600\n"
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails, too
+    print("a", file=journal.Lines(full, journal.INFO, True))
+    with pytest.raises(OSError, match="No space"):
+        full.close()
     *lines, last = path.read_text().splitlines()
     assert lines == ["<6>a b", "<4>two", "<4>lines"]
     assert last[4] == "-" and last.endswith(" now")

@@ -2,6 +2,8 @@
 
 import os
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +12,7 @@ from host_tools.cli import app
 from host_tools.lab import systemd
 from host_tools.lab.certs import Authority
 from host_tools.lab.errors import LabError
+from host_tools.linux import service
 
 DEVICE = 'jid = "kitchen@lab.example"\nowners = ["ann@lab.example"]\nca = "authority/ca.pem"\n'
 
@@ -48,6 +51,7 @@ def test_unit(place):
         "Type=notify", "Restart=on-failure", "WatchdogSec=60", "StateDirectory=uxmpp/kitchen",
         "LoadCredential=password:/etc/uxmpp/kitchen.password", "NoNewPrivileges=yes",
         "ProtectSystem=strict", "PrivateTmp=yes", "WantedBy=multi-user.target",
+        "SuccessExitStatus=143",
     ):  # fmt: skip
         assert f"\n{line}\n" in text
     assert re.search(r"^(DynamicUser=yes|User=\w+)$", text, re.M)
@@ -61,6 +65,30 @@ def test_unit(place):
     else:
         with pytest.raises(LabError, match="is root's alone: chown it"):
             said("my app.py", "--print")
+
+
+def test_names_and_places(place, monkeypatch):
+    """No name becomes a part of another line; what runs lies in no home that is hidden."""
+    for name, description in (("a%$;b.py", "a%%$;b"), ("x\\.py", "x")):
+        (place / name).write_text("")
+        text = said(name, "--print")
+        assert verdict(place, text) == []
+        assert f"\nDescription=kitchen@lab.example: {description}\nWants=" in text
+    program = place / "a $b" / "uxmpp"
+    program.parent.mkdir()
+    program.symlink_to("/bin/true")
+    with monkeypatch.context() as m:
+        m.setattr(service, "_program", lambda: program)
+        assert verdict(place, said("my app.py", "--print")) == []
+    (place / "device.toml").write_text(DEVICE.replace("authority", "link"))
+    (place / "link").symlink_to("authority")
+    for home, said_of_it in (
+        (Path(sys.base_prefix).resolve().parent, "read-only"),
+        (place / "authority", "read-only"),
+        ("/nowhere", "yes"),
+    ):
+        monkeypatch.setattr(service, "_HOMES", (str(home),))
+        assert f"\nProtectHome={said_of_it}\n" in said("my app.py", "--print")
 
 
 def test_service_of_ones_own(place):
@@ -92,14 +120,26 @@ def test_service_of_ones_own(place):
         ("install-service", ("sensor", "--name", "a/b"), "name 'a/b': must be letters"),
         ("install-service", ("sensor", "-c", "none.toml"), "none.toml: cannot be read"),
         ("install-service", ("sensor", "--user"), "cannot be written"),
+        ("install-service", ("a\udcff.py", "--user"), "systemd cannot take it"),
+        ("install-service", ("sensor", "-c", "nobody.toml"), "its owner 54321 is no user here"),
         ("run", ("sensor", "--state", "device.toml/x"), "cannot be the device's folder"),
+        ("run", ("sensor", "--state", "open"), "open: others can write there"),
         ("run", ("sensor", "--state", "taken"), "device.json: is in the way"),
+        ("run", ("x" * 300,), "xxx: cannot be read: File name too long"),
         ("run", ("sensor", "--state", "new"), "kitchen@lab.example: there is no password: set UX"),
     ],
 )
 def test_what_cannot_be(place, monkeypatch, command, args, pattern):
     (place / "config").write_text("in the way")
+    (place / "a\udcff.py").write_text("")
+    if "nobody.toml" in args:
+        if os.getuid():
+            pytest.skip("only root gives files to somebody else")
+        (place / "nobody.toml").write_text(DEVICE)
+        os.chown(place / "nobody.toml", 54321, 0)
     (place / "taken").mkdir()
+    (place / "open").mkdir()
+    (place / "open").chmod(0o777)
     (place / "taken" / "device.json").write_text("{}")
     if "new" not in args:
         monkeypatch.setenv("UXMPP_PASSWORD", "x")

@@ -129,7 +129,13 @@ def test_sensors(tmp_path):
 
 
 def test_switch(shared):
-    device = app_of(shared, "switch", [("PAUSE_S = 0.5", "PAUSE_S = 0.2")])
+    # It tells how long the others were off, in ms
+    after = "print('after', min([now - r.ended for r in relays if r is not self and not r.on]))"
+    changes = [
+        ("PAUSE_S = 0.5", "PAUSE_S = 0.2"),
+        ("self.pin.value(ON)", f"self.pin.value(ON); {after}"),
+    ]
+    device = app_of(shared, "switch", changes)
     up = {13: 1, 14: 1}
     device.set_pins(up)
 
@@ -154,6 +160,7 @@ def test_switch(shared):
                 assert pins(device) == ["5: 1", "5: 0", "12: 1"]
                 await press(13, "relay1 on")
                 assert (await ask("relay2")).startswith("relay2: off")
+                await lines(device, "^pin 5: 1$", 2)
                 # What is said last holds, whatever waits for its turn
                 await owner.say(jid, "relay2 on")
                 await lines(device, "^pin 5: 0$", 2)
@@ -161,6 +168,12 @@ def test_switch(shared):
                 said = {(await owner.next_message(jid, LIMIT_S)).body for _ in range(2)}
                 assert said == {"relay1: on", "relay2: off"}
                 assert pins(device)[-3:] == ["5: 1", "5: 0", "5: 1"]
+                # The pause is kept, however the others went off
+                assert await ask("relay1 off") == "relay1: off"
+                assert await ask("relay2 on") == "relay2: on"
+                assert await ask("relay1 on") == "relay1: on"
+                pauses = [int(m[1]) for m in await lines(device, r"^after (\d+)$")]
+                assert len(pauses) == 6 and min(pauses) >= 200, pauses
                 assert await ask("power-on maybe") == (
                     "power-on: must be off, on, last, not maybe"
                 )
@@ -171,6 +184,7 @@ def test_switch(shared):
             (device.folder / "console.log").unlink()
             with device:
                 jid = await online(device)
+                await lines(device, "^pin 5: 1$")
                 assert pins(device) == ["5: 1"]
                 assert await ask("auto-off 1s") == "auto-off: 1 s"
                 await press(14, "relay2 on")
