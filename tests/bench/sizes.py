@@ -30,7 +30,9 @@ ROWS = {
         "uxmpp/http", "uxmpp/http_get",
         *(f"uxmpp/xep/{m}" for m in ("bob", "ibb", "ibb_in", "ibb_out", "oob", "sfs", "upload")),
     ),
-    "size.thing.files": tuple(f"thing/{m}" for m in ("files", "receiving", "sending", "sharing")),
+    "size.thing.files": tuple(
+        f"thing/{m}" for m in ("files", "receiving", "sending", "sharing", "streaming")
+    ),
     # By each device
     "size.thing": tuple(
         f"thing/{m}"

@@ -1,5 +1,6 @@
 """What each surface of the agent keeps of a board's memory, and the least heap for all of them."""
 
+import asyncio
 import json
 import re
 import shutil
@@ -7,13 +8,16 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from host_tools.lab.ejabberd import Ejabberd
 from host_tools.lab.errors import LabError
 from host_tools.lab.lab import Lab
+from host_tools.lab.prosody import Prosody
 
 from .imports import AS_DEVICES, last_line
 from .registry import Result, figure
 from .search import smallest
 from .sessions import HEAP_KB, Chat, Device, _failing, _step
+from .suite import part
 from .world import ACCOUNTS, World
 
 #: A board's heap.
@@ -23,7 +27,7 @@ COUNT_HEAP = "256k"
 #: Each surface, and what it loads when it is used.
 SURFACES = {
     "chat": ("hints",),
-    "files": ("receiving", "sending", "sharing"),
+    "files": ("receiving", "sending", "sharing", "streaming"),
     "forms": ("adhoc", "dataform"),
     "history": ("sparkline", "zone"),
     "iot": ("readout", "control", "fields", "dataform"),
@@ -48,6 +52,7 @@ APART = (
     "sending",
     "sharing",
     "sleep",
+    "streaming",
     "wifi",
 )
 #: Of MicroPython's table of names: what is beyond takes 9 KB in one piece, and a program has some
@@ -107,6 +112,29 @@ for _name in SURFACES:
     figure(f"heap.surface.{_name}", f"heap kept by the surface {_name}", "B")(
         partial(_surface, name=_name)
     )
+
+
+@figure(
+    "heap.photo",
+    "heap above idle while the camera app uploads a photo of 59 KB",
+    "B",
+    target=12 * 1024,
+)
+def photo(world: World) -> Result:
+    """The surfaces chat and files; what is loaded for it counts."""
+    test = part("servers.test_camera")
+
+    async def measured(lab: Lab) -> int:
+        async with test.camera(lab) as photographer:
+            least, most = await photographer.measured(photographer.uploaded)
+            return int(most - least)
+
+    found = {}
+    for server in (Prosody, Ejabberd):
+        with Lab(test.PASSWORDS, server=server) as lab:
+            found[server.__name__] = asyncio.run(measured(lab))
+    said = ", ".join(f"{name} {peak:,}" for name, peak in found.items())
+    return Result(max(found.values()), note=f"{said}; not of the first photo; {AS_DEVICES}")
 
 
 @figure(

@@ -68,22 +68,23 @@ class Photographer:
 
     async def measured(self, photo):
         """(bytes in use of the idle device, at the peak) while `photo()` comes. It is not the
-        first one: the names of what is loaded with that stay for good. Where something else
-        happened meanwhile, it is measured once more."""
+        first one: the names of what is loaded with that stay for good. What else happens
+        meanwhile counts, too: the least of three, or the first that is within PEAK."""
         for _ in range(12):  # fills the log
             await self.asked("size")
         assert await photo() == self.frame()
         assert (await self.asked("heap")).startswith("heap: ")
-        for _ in range(2):
+        peaks = []
+        while not peaks or len(peaks) < 3 and min(peaks)[0] > PEAK:
             assert re.match(r"heap: \d+ \d+$", await self.asked("heap"))
             data = await photo()
             assert data == self.frame() and 50_000 < len(data) < 70_000
             least, most = map(int, re.findall(r"\d+", await self.asked("heap")))
             print(f"{least} B idle, {most - least} B more")
-            if most - least <= PEAK:
-                break
+            peaks.append((most - least, least))
         print(*re.findall(r"^heap \d.*", self.device.output(), re.M), sep="\n")
-        return least, most
+        more, least = min(peaks)
+        return least, least + more
 
 
 @asynccontextmanager

@@ -39,7 +39,7 @@ _ids = count(1)
 def lab():
     # Else each small answer waits for an acknowledgement of the one before, 40 ms
     settings = {"network_settings": {"nagle": False}}
-    options = {"web": True, "modules": ("bosh",), "upload_limit": LIMIT, "settings": settings}
+    options = {"web": True, "upload_limit": LIMIT, "settings": settings}
     with Lab({**PASSWORDS, "operator": "o"}, **options) as lab:
         yield lab
 
