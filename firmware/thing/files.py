@@ -124,9 +124,11 @@ class Files:
             self.thing.log("files: " + text)
             raise e
         finally:
-            self._unload()
-            if file.done:
-                file.done()
+            try:
+                if file.done:
+                    file.done()
+            finally:
+                self._unload()
 
     def offered(self, stanza):
         """What the message `stanza` offers for download, as it may be repeated; None for no

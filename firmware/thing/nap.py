@@ -12,6 +12,8 @@ import struct
 import sys
 from binascii import crc32
 
+from uxmpp.xml import Element
+
 from .registry import Sensor, duration
 
 _HEAD = b"nap\x01"
@@ -47,7 +49,9 @@ def begin(sleep):
             if pico and cause == "watchdog":
                 cause = "timer"
             _wake(sleep, kept, cause, pico)
-    except (ValueError, KeyError, TypeError) as e:
+    except Exception as e:  # whatever another firmware left there
+        thing.client.sm.id = None
+        thing.client.sm.queue = []
         thing.log("what was kept asleep is not used: {}: a new session".format(e))
     if cause:
         sleep.event.value = cause
@@ -60,7 +64,7 @@ def begin(sleep):
 
 def soon(sleep, seconds):
     """As Thing.sleep()."""
-    if not 0 < seconds <= sleep.max_s:
+    if not 0.001 <= seconds <= sleep.max_s:  # 0 ms is for ever
         raise ValueError("sleep: must be up to {} s".format(sleep.max_s))
     if not hasattr(_machine(), "deepsleep"):
         raise OSError("this is no board that can sleep")
@@ -83,6 +87,8 @@ async def fall(sleep):
 
         try:
             if await _idle(idle, sleep):
+                # The server is to know what came, lest it comes again
+                client.sm.heard(Element("r"))
                 await thing.presence.asleep(_said(thing, ms // 1000))
                 told = await _idle(idle, sleep)
             if sleep.busy or client._tasks or sleep.wish is None and sleep.used != used:
@@ -92,16 +98,20 @@ async def fall(sleep):
             pass
     from uxmpp.suspend import suspend
 
+    h = client.sm.h
     sleep.asleep = True
     sleep.line.cancel()
     try:
         while client.online:
             await asyncio.sleep(0)
-        # What handlers still have to say goes out after the sleep
-        for _ in range(sleep.settle_s * 10):
-            if not client._tasks:
-                break
+        # What came at the last moment is done; what handlers have to say goes out after the sleep
+        left = sleep.settle_s * 10
+        while sleep.busy or client._tasks and left > 0:
+            left -= 1
             await asyncio.sleep(0.1)
+        if client.sm.h != h:
+            # If the server ends the session, that comes again, as if it had come later
+            told = False
         thing.flush()
         ms = _left(sleep) or ms
         machine = _machine()
@@ -191,9 +201,9 @@ def _kept(sleep, ms, told, session):
     reports = thing.reports
     sensors = []
     for s in thing.registry.kind(Sensor):
-        told = when, value = reports.told.get(s.name, (None, None))
+        last = when, value = reports.told.get(s.name, (None, None))
         early, soon = sleep.early.get(s.name, (None, 0))
-        if told is early:
+        if last is early:
             when += soon  # it was not told since
         values = [v if isinstance(v, _PLAIN) else None for v in (value, s.value)]
         sensors.append([s.name, when, s.when, s.alarmed] + values)
@@ -229,11 +239,8 @@ def _wake(sleep, kept, cause, pico):
     if at and (pico or now is None) and cause != "power on":
         clock.set(at + slept // 1000)
         sleep.drift += sleep.clock_s
-    sleep.kept = True
     sleep.said = kept["said"]
     sleep.due = kept["due"]
-    if kept["told"] and at:
-        sleep.slept = (at, ms // 1000)
     for name, when, read, alarmed, value, last in kept["sensors"]:
         s = thing.registry.find(name)
         if isinstance(s, Sensor):
@@ -251,7 +258,10 @@ def _wake(sleep, kept, cause, pico):
     for e in schedule.entries if schedule else ():
         e[6] = runs.get(e[0], e[6])
     reports.muted.update(kept["mute"])
-    reports.waiting = [tuple(w) for w in kept["waiting"]] + reports.waiting
+    reports.waiting = [(t, text, alarm) for t, text, alarm in kept["waiting"]] + reports.waiting
+    sleep.kept = bool(kept["session"])
+    if kept["told"] and at:
+        sleep.slept = (at, ms // 1000)
 
 
 def _save(thing, machine, kept):
@@ -281,10 +291,12 @@ def _load(thing, machine):
         pass
     path = thing.folder + _FILE
     try:
+        found = data
         if not data:
             with open(path, "rb") as f:
-                data = f.read()
+                found = f.read()
         os.remove(path)
+        data = found  # what stays there would be used again
     except OSError:  # there is none
         pass
     if not data:

@@ -344,7 +344,7 @@ def seconds(text):
         value = _number(float, number) * size
         if size and value >= 0:
             return int(value) if value == int(value) else value
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     raise ValueError("must be a time such as 90s, 10m or 2h, not {}".format(text[:32]))
 

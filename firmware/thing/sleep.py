@@ -4,6 +4,8 @@ talks to the device. Loaded where device.json has `sleep`. What falls asleep and
 
 import asyncio
 
+from uxmpp.jid import bare
+
 from .access import forget
 from .clock import parse
 
@@ -48,6 +50,7 @@ class Sleep:
         #: (Unix time at which it fell asleep, the longest sleep in seconds), where that is over
         #: and people had been told; the Unix time of the first session since.
         self.slept = self.since = None
+        self._met = 0  # the uptime of that session, in milliseconds
         #: Whether a session was kept, and whether it was said that the server ended it.
         self.kept = self.said = False
         #: By sensor, what its last report was made to be, and by how many ms that is too early.
@@ -99,14 +102,22 @@ class Sleep:
 
     def covers(self, stanza):
         """Whether a delayed stanza (XEP-0203) was sent while the device slept as it had announced,
-        and is not older than that sleep and `margin_s`."""
-        now = self.thing.clock.now()
+        and is not older than that sleep and `margin_s`: by all stamps on it, one of which has to
+        be its own server's."""
+        thing = self.thing
+        client = thing.client
+        clock = thing.clock
+        now = clock.now()
         if not self.slept or now is None:
             return False
         since, seconds = self.slept
         # What waited comes with the first session, before that is noticed
         until = self.since or now
         margin = self.margin_s
+        # It comes at once; later the clock may be another
+        if self.since and clock.uptime_ms() - self._met > margin * 1000:
+            return False
+        ours = False
         for el in stanza.elements():
             if el.name == "delay" and el.xmlns == _DELAY:
                 try:
@@ -115,7 +126,9 @@ class Sleep:
                     return False
                 if not since - margin <= at <= until + margin or now - at > seconds + margin:
                     return False
-        return True
+                if bare(el.get("from")) in (client.domain, client.account):
+                    ours = True
+        return ours
 
     async def run(self):
         """Sleep whenever it is time to, until cancelled."""
@@ -155,7 +168,7 @@ class Sleep:
         # The first session since the start, which may be the one from before the sleep
         thing = self.thing
         client = thing.client
-        self.used = now
+        self.used = self._met = now
         self.since = thing.clock.now() or 1
         if not client.sessions:
             # Nobody knows that it begins anew here

@@ -243,7 +243,7 @@ def _instead(key: str, where: toml_lines.Path, schema: Mapping[str, Any]) -> str
 
 def _secrets(values: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names of the secrets that stand in the file."""
-    yield from (key for key in ("password", "keys") if values.get(key))
+    yield from (key for key in ("password", "keys", "pair") if values.get(key))
     if values.get("wifi", {}).get("password"):
         yield "wifi.password"
     for i, room in enumerate(values.get("rooms", ())):

@@ -189,6 +189,7 @@ def test_no_such_file(folder, name):
     ("more", "what"),
     [
         ('password = "hush"', "password"),
+        ('pair = "hush12"', "pair"),
         ("[wifi]\nssid = 'a'\npassword = 'hush'", r"wifi\.password"),
         ("rooms = ['a@b.c', {jid = 'a@b', password = 'hush'}]", r"rooms\[2\]\.password"),
     ],

@@ -88,16 +88,34 @@ def thing_of(board, folder, sleep=None, **more):
     return thing, sleep
 
 
-def slept(thing, sleep):
-    """Milliseconds of the deep sleep that it falls into without a line; None without one."""
+def teardown_function():
+    """Leave no board to other files."""
+    sys.modules.pop("machine", None)
 
-    async def client():
-        await asyncio.sleep(60)
+
+def slept(thing, sleep, late=None):
+    """Milliseconds of the deep sleep that it falls into, None without one. `late`: a function,
+    called with the line's end; without one there is no line."""
+    client = thing.client
+
+    async def line():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            client.online = False
+            if late:
+                late()
+
+    async def said(text):
+        client.status = text
 
     async def main():
         from thing import nap
 
-        sleep.line = asyncio.create_task(client())
+        thing.presence.asleep = said
+        client.online = bool(late)
+        sleep.line = asyncio.create_task(line())
+        await asyncio.sleep(0)
         await nap.fall(sleep)
 
     try:
@@ -107,12 +125,12 @@ def slept(thing, sleep):
     return None
 
 
-def delayed(*stamps):
+def delayed(*stamps, by="lab.example"):
     message = Element("message", None, {"from": OWNER + "/r"})
     message.add("body", None, None, "lamp on")
     for at in stamps:
         text = at if isinstance(at, str) else stamp(at)
-        message.add("delay", "urn:xmpp:delay", {"stamp": text})
+        message.add("delay", "urn:xmpp:delay", {"stamp": text, "from": by})
     return message
 
 
@@ -210,6 +228,12 @@ def test_sleep_ends_for_schedules_and_early():
     assert slept(thing, sleep) == 3_600_000
 
 
+def holding(data):
+    """Memory that holds the JSON `data`."""
+    data = data.encode() if isinstance(data, str) else data
+    return b"nap\x01" + struct.pack("<I", crc32(data)) + data
+
+
 def test_damage_and_others_memory():
     folder = folder_of()
     board = Esp32()
@@ -217,22 +241,83 @@ def test_damage_and_others_memory():
     good = board.kept
     board.kept = b""
     thing, sleep = thing_of(board, folder)
-    other = good.replace(b"dev@lab", b"dex@lab")
-    other = other[:4] + struct.pack("<I", crc32(other[8:])) + other[8:]
+    other = holding(good[8:].replace(b"dev@lab", b"dex@lab"))
+
+    def good_but(**values):
+        kept = json.loads(good[8:])
+        kept.update(values)
+        return holding(json.dumps(kept))
+
     for data, why in (
         (good[:-1] + b"?", "it is damaged"),
         (good[:9], "it is damaged"),
         (b"an app's own", "it is damaged"),
         (b"nap\x02" + good[4:], "it is damaged"),
         (other, "of another account"),
+        # Another firmware's, or whoever's
+        (holding("7"), ""),
+        (holding('{"session": {"jid": 3}}'), ""),
+        (good_but(sensors=5), ""),
+        (good_but(up="x"), ""),
+        (good_but(waiting=[[1]]), ""),
     ):
         board.kept = data
         thing.said.clear()
         sleep.begin()
-        assert thing.said == [
-            "what was kept asleep is not used: " + why + ": a new session", "woke: timer",
-        ], thing.said  # fmt: skip
-        assert thing.client.sm.id is None and not sleep.kept and board.kept == b""
+        line = thing.said.pop(0)
+        assert line.startswith("what was kept asleep is not used: " + why), line
+        assert line.endswith(": a new session") and thing.said == ["woke: timer"], thing.said
+        assert thing.client.sm.id is None and not thing.client.sm.queue
+        assert not sleep.kept and not sleep.slept and board.kept == b""
+
+
+def test_what_stays_in_flash_is_not_used_twice():
+    board = Esp32(None)
+    folder = folder_of()
+    lived(board, folder)
+    remove = os.remove
+    if sys.implementation.name == "micropython":
+        return  # its modules cannot be changed
+
+    def refuse(path):
+        raise OSError(30)
+
+    os.remove = refuse
+    try:
+        thing, sleep = thing_of(board, folder)
+        assert thing.client.sm.id is None and not sleep.kept
+    finally:
+        os.remove = remove
+
+
+def test_what_comes_at_the_last_moment():
+    """Nothing: late commands are covered. A command: it is done before it sleeps, and as the
+    server may send it again, none are covered. And where nobody could be told, none."""
+    done = []
+
+    def last():
+        thing.client.sm.handled()
+        sleep.settle_s = 0
+        sleep.busy += 1
+        done.append(asyncio.create_task(work()))
+
+    async def work():
+        await asyncio.sleep(0.3)
+        sleep.busy -= 1
+        done.append(True)
+
+    for late, covered in ((lambda: None, True), (last, False), (None, False)):
+        board = Esp32()
+        folder = folder_of()
+        thing, sleep = thing_of(board, folder, {"every": 900})
+        assert slept(thing, sleep, late)
+        assert (done[-1:] == [True]) is (late is last), done
+        told = getattr(thing.client, "status", "")
+        assert told.startswith("asleep until 13:") if late else not told, told
+        done.clear()
+        thing, sleep = thing_of(board, folder, {"every": 900})
+        thing.time = NOW + 905
+        assert sleep.covers(delayed(NOW + 100)) is covered, late
 
 
 def test_causes():
@@ -274,7 +359,7 @@ def test_what_cannot_sleep_says_so():
     assert thing.said == ["sleep: this is no board that can: it stays awake"]
     assert sleep.every is None
     assert "no board" in str(raises(OSError, thing.sleep, 60))
-    for seconds in (0, -1, 86401):
+    for seconds in (0, -1, 0.0009, float("nan"), 86401):
         assert "up to 86400 s" in str(raises(ValueError, thing.sleep, seconds))
     del thing.surfaces["sleep"]
     assert "device.json" in str(raises(ValueError, thing.sleep, 60))
@@ -304,6 +389,13 @@ def test_late_commands():
     sleep.since = NOW + 903
     assert sleep.covers(delayed(NOW + 1)) and sleep.covers(delayed(NOW + 902, NOW + 903))
     assert sleep.covers(delayed(NOW - 50))  # clocks differ
+    assert sleep.covers(delayed(NOW + 1, by="dev@lab.example/r"))
+    # Anybody can write such an element
+    for by in (None, OWNER, "example", "lab.example.mallory.example"):
+        assert not sleep.covers(delayed(NOW + 1, by=by)), by
+    message = delayed(NOW + 1)
+    message.add("delay", "urn:xmpp:delay", {"stamp": stamp(NOW - 3600), "from": "room.example"})
+    assert not sleep.covers(message)
     for wrong in (NOW - 100, NOW + 1000, "", "yesterday", "2026-11-22T13:16:00+01:00"):
         assert not sleep.covers(delayed(wrong)), wrong
         assert not sleep.covers(delayed(NOW + 1, wrong)), wrong
@@ -313,6 +405,11 @@ def test_late_commands():
     assert sleep.covers(delayed(NOW + 10))
     # After another cut it is an outage like any other
     assert not sleep.covers(delayed(NOW + 964))
+    # Nor when the clock was set back meanwhile
+    sleep.ahead(sleep.margin_s * 1000 + 1000)
+    assert not sleep.covers(delayed(NOW + 10))
+    thing, sleep = thing_of(Esp32(), folder_of())
+    sleep.slept = (NOW, 900)
     thing.time = None
     assert not sleep.covers(delayed(NOW + 10))
 
@@ -378,6 +475,11 @@ def test_client_state():
     assert told(False) == b"<inactive xmlns='urn:xmpp:csi:0'/>" and told(False) == b""
     assert told(True) == b"<active xmlns='urn:xmpp:csi:0'/>" and told(True) == b""
     assert told(False) and client._take() and client.sm.queue == []
+    # A server that can no longer would end the stream
+    client.fast.features(Element("features"))
+    client.cuts += 1
+    assert told(False) == b""
+    client.fast.features(features)
     client.cuts += 1  # the next line begins active
     assert told(True) == b"" and told(False)
     client.online = False
