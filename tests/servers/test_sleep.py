@@ -13,14 +13,20 @@ from .helper import LIMIT_S, PASSWORDS, PROGRAMS, lines, online, owner_of, pinge
 DAMAGED = "what was kept asleep is not used: it is damaged: a new session"
 ENDED = "the server kept no session for that long: contacts saw it offline"
 
+HASTE = '\nthing.surfaces["sleep"].awake = 0.3'
+
 
 def sleeper_of(lab, sleep, board, runtime="32", user="dev", **changes):
-    """A device with the program `sleeper`; not started."""
+    """A device with the program `sleeper`; not started. It is awake for less than device.json
+    could say, which has whole seconds."""
+    app = lab.folder / f"{user}-sleeper.py"
+    text = (PROGRAMS / "sleeper.py").read_text()
+    app.write_text(text.replace("\nthing.run()", f"{HASTE}\nthing.run()"))
     config = lab.device_config(user, owners=["owner"], sleep=sleep, **changes)
     device = Device(
         {k: v for k, v in config.items() if v is not None},
         folder=lab.folder / f"{user}-{runtime}",
-        app=PROGRAMS / "sleeper.py",
+        app=app,
         runtime=runtime,
         files=[lab.ca_der],
         board=board,
@@ -169,8 +175,8 @@ def test_sleep_longer_than_the_server_waits():
                 await asleep(device, 1)
                 assert (device.folder / "asleep").exists()
                 await until(lambda: "unavailable" in dict(seen), "offline", LIMIT_S)
-                # From now on a quarter of an hour takes two seconds
-                device.set_board({**board, "sleep": {"port": "rp2", "second_ms": 2.2}})
+                # From now on a quarter of an hour takes more than a second
+                device.set_board({**board, "sleep": {"port": "rp2", "second_ms": 1.4}})
                 device.wake("timer")
                 await online(device, 2)
                 assert not (device.folder / "asleep").exists()
