@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cryptography import x509
@@ -21,6 +20,7 @@ from . import debian
 from .cache import locked
 from .certs import Certificate
 from .errors import LabError, LabTimeout
+from .part import Part
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -199,7 +199,7 @@ def set_loader(path: Path, loader: Path) -> bool:
     return True
 
 
-class Chromium:
+class Chromium(Part):
     """`with Chromium(hosts={"lab.example": "127.0.0.2"}, trusted=[certificate]) as browser:`; a
     browser with nothing kept from before.
 
@@ -249,17 +249,6 @@ class Chromium:
             page.set_default_timeout(WAIT_LIMIT_S * 1000)
             page.goto(url)
         return page
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @contextmanager

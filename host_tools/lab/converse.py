@@ -13,12 +13,12 @@ from hashlib import sha512
 from html import escape
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from .cache import cache_dir, locked
 from .chromium import Chromium, failures
 from .errors import LabError
+from .part import Part
 
 VERSION = "14.0.0"
 #: Of the registry's archive, as npm writes it into a lock file.
@@ -115,7 +115,7 @@ def unpack(archive: Path, folder: Path, integrity: str) -> None:
                 tar.extract(member, folder, filter="data")
 
 
-class Converse:
+class Converse(Part):
     """`with Converse(browser, jid, password, url) as chat:`; the account `jid` in a page of
     `browser`, over the WebSocket at `url`, "wss://…". What waits raises LabTimeout after the
     browser's limit.
@@ -217,17 +217,6 @@ class Converse:
         with failures("no screenshot"):
             self.page.mouse.move(0, 0)  # what is below the pointer looks otherwise
             self.page.screenshot(path=path)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Site(SimpleHTTPRequestHandler):

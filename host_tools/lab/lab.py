@@ -4,17 +4,17 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from .certs import Authority
 from .ejabberd import Ejabberd
 from .errors import LabError
+from .part import Part
 from .prosody import Prosody
 from .server import DOMAIN
 
 
-class Lab:
+class Lab(Part):
     """`with Lab(accounts={"owner": "a password"}) as lab:`; `options` are those of the
     class `server`.
 
@@ -105,14 +105,3 @@ class Lab:
     def _remove(self) -> None:
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -7,11 +7,11 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from . import debian
 from .errors import LabError
+from .part import Part
 from .terminal import COMMAND_LIMIT_S, START_LIMIT_S, Terminal, screen_environment
 
 OLDEST = (0, 15)
@@ -157,7 +157,7 @@ def find() -> tuple[tuple[str, ...], debian.Prefix | None]:
     return tuple(prefix.argv("usr/bin/profanity")), prefix
 
 
-class Profanity:
+class Profanity(Part):
     """The account `jid`, used by a person: `with Profanity(…) as chat:`, or start() and, at the
     end, close(). It connects to `host` and `port` by STARTTLS, and trusts nobody but `ca_pem`.
 
@@ -327,17 +327,6 @@ class Profanity:
         """End it and remove its files."""
         self.terminal.close(limit_s=1.0)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _entries(screen: str) -> list[tuple[str, str]]:

@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from .errors import LabError
+from .part import Part
 from .ports import HOSTS, Ports, accepts
 from .process import STOP_LIMIT_S, Child
 
@@ -17,7 +17,7 @@ DOMAIN = "lab.example"
 START_LIMIT_S = 20.0
 
 
-class Server:
+class Server(Part):
     """A server program: `with … as server:`, or start() and, at the end, close().
 
     `name` is what errors call it. Its files lie in `folder`, made below the given one, and are
@@ -142,14 +142,6 @@ class Server:
         except BaseException:
             self.close()
             raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _started(self) -> None:
         """What is to be done each time it has come up."""

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 from . import debian
 from .errors import LabError, LabTimeout
+from .part import Part
 from .process import STOP_LIMIT_S, Child
 
 OLDEST = (3, 3)
@@ -90,7 +90,7 @@ def screen_environment(prefix: debian.Prefix | None) -> dict[str, str]:
     }
 
 
-class Terminal:
+class Terminal(Part):
     """The program `argv` in a terminal of `columns` by `rows`: start() and, at the end, close().
 
     `name` is what errors call it, `env` its whole environment (TERM and what tmux adds apart).
@@ -250,17 +250,6 @@ class Terminal:
             why = " ".join(done.stderr.decode(errors="replace").split())
             raise LabError(f"tmux {words[0]} failed: {why or f'it ended with {done.returncode}'}")
         return done.stdout.decode(errors="replace")
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def one_line(screen: str) -> str:
