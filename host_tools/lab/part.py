@@ -1,4 +1,4 @@
-"""What the running parts of a lab have in common: `with` starts them, and closes them at its end."""
+"""What the parts of a lab that run have in common: `with` starts them and closes them."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
