@@ -14,7 +14,8 @@ class DRV2605:
         self._i2c = i2c
         self._put(0x02, 0)
         self._put(0x1A, 0x36)  # such a motor
-        self._put(0x1D, 0xA8)  # without feedback, amplitudes without a sign
+        # Without feedback; amplitudes have a sign: without one, 0 would be full speed backwards
+        self._put(0x1D, 0xA0)
         self._put(0x01, 0x40)  # standby
 
     def pulse(self, duty=50, ms=40):

@@ -108,6 +108,19 @@ class Panel:
             self._spi.write(row)
         self._cs.on()
 
+    def image(self, stream):
+        """Fill all of it with the pixels that come out of a stream: row by row, two bytes each,
+        the upper one first. Raises OSError where it ends too early, or cannot be read."""
+        row = self._row
+        self._window(0, 0, self.width, self.height)
+        try:
+            for _ in range(self.height):
+                if stream.readinto(row) != len(row):
+                    raise OSError("too short")
+                self._spi.write(row)
+        finally:
+            self._cs.on()
+
     def _window(self, x, y, w, h):
         # The pixels that follow go there; the chip stays selected
         y += self._top

@@ -13,7 +13,8 @@ from machine import I2C, PWM, SPI, Pin
 _i2c = I2C(0, scl=Pin(11), sda=Pin(10), freq=400000)
 # The clock's, the backlight's, display's and touch's, and the motor's; the radio gets none
 battery = AXP2101(_i2c, 0b100111)
-_spi = SPI(1, baudrate=40000000, polarity=1, phase=1, sck=Pin(18), mosi=Pin(13), miso=Pin(37))
+# MISO leads nowhere; MicroPython would take pin 13. This is the radio's, 33 to 37 the memory's
+_spi = SPI(1, baudrate=40000000, polarity=1, phase=1, sck=Pin(18), mosi=Pin(13), miso=Pin(4))
 display = ST7789(_spi, Pin(38, Pin.OUT), Pin(12, Pin.OUT, value=1), **TURNED)
 backlight = Backlight(PWM(Pin(45), freq=1000, duty_u16=0))
 touch = FT6X36(I2C(1, scl=Pin(40), sda=Pin(39), freq=400000))

@@ -30,7 +30,9 @@ thing.setting("size", SIZES, value="VGA")(lambda name: None)
 thing.setting("quality", int, min=10, max=95, unit="%", value=85)(lambda percent: None)
 thing.setting("rotate", ("0", "180"), value="0")(lambda angle: None)
 thing.setting("flash", ("off", "on", "auto"), value="off")(lambda when: light.value(when == "on"))
-thing.setting("armed", bool, value=False)(lambda on: None)
+thing.setting("armed", bool, value=False)(lambda on: None)  # builtin: is told who says so
+thing.command("arm", params=(), builtin=True)(lambda asker: thing.run_line("armed on", asker))
+thing.command("disarm", params=(), builtin=True)(lambda asker: thing.run_line("armed off", asker))
 thing.setting("pause", int, min=1, max=86400, unit="s", value=60)(lambda time: None)
 thing.occupancy("motion", hold=30, delta=None)(pir.value)
 intruder = thing.event("intruder", text="something moves", alarm=True)
@@ -112,10 +114,9 @@ def quiet(hours):
 @thing.task
 async def watch():
     global told
-    motion = thing.registry.find("motion")
     while True:
         await asyncio.sleep(0.5)
-        await thing.read(motion)
+        await thing.read(thing.registry.find("motion"))
         now = thing.clock.uptime_s()
         if pir.value() and value("armed") and now - told >= value("pause"):
             silent = asleep(value("quiet"))  # no alarm, then: looked at again in 5 s

@@ -20,9 +20,12 @@ _LATIN = b"AAAAAAACEEEEIIIIDNOOOOOxOUUUUYTsaaaaaaaceeeeiiiidnooooo/ouuuuyty"
 
 def plain(text):
     """`text` in letters that the font has, where they are much the same: as "e" for "é"."""
+    data = text.encode()
+    if b"\xc3" not in data:
+        return text
     raw = bytearray()
     lead = 0
-    for c in text.encode():
+    for c in data:
         if lead == 0xC3 and 0x80 <= c < 0xC0:
             raw[-1] = _LATIN[c - 0x80]
         else:
@@ -39,9 +42,10 @@ def wrap(text, width):
         if line and len(line) + 1 + len(word) > width:
             lines.append(line)
             line = ""
-        while len(word) > width:
-            lines.append(word[:width])
-            word = word[width:]
+        last = max(len(word) - 1, 0) // width * width
+        for i in range(0, last, width):
+            lines.append(word[i : i + width])
+        word = word[last:]
         line = (line + " " + word) if line else word
     return lines + [line]
 
@@ -62,8 +66,12 @@ def _layout(display, text):
     return scale, lines, (len(lines) + most - 1) // most, most
 
 
-def _center(display, text, y, color, back, scale):
-    x = (display.width - (6 * len(text) - 1) * scale) // 2
+def _center(display, text, y, color, back, scale, edge=0):
+    # `edge`: how far the background reaches beyond the text
+    wide = (6 * len(text) - 1) * scale
+    x = (display.width - wide) // 2
+    if edge:
+        _box(display, back, x - edge, y - edge, wide + 2 * edge, 7 * scale + 2 * edge)
     display.string(text, max(x, 0), y, color, back, scale)
 
 
@@ -161,19 +169,24 @@ def find(display):
     return [("found", 0, 0, display.width, display.height)]
 
 
-def clock(display, time, date, level, steps, online):
-    """The time; `date`, (month, day, weekday with Monday as 0), `level`, the battery's in %, and
-    `steps` are None where not known."""
-    display.fill(_BLACK)
-    _center(display, time, 70, _WHITE, _BLACK, 7)
+def clock(display, back, time, date, level, steps, online):
+    """The time, on the picture in the file `back`, where there is one; `date`, (month, day,
+    weekday with Monday as 0), `level`, the battery's in %, and `steps` are None where not
+    known."""
+    try:
+        with open(back, "rb") as f:
+            display.image(f)
+    except OSError:  # there is none, or not all of it
+        display.fill(_BLACK)
+    _center(display, time, 70, _WHITE, _BLACK, 7, 6)
     if date:
         month, day, week = date
         text = "{} {} {}".format(_WEEK[3 * week :][:3], day, _MONTHS[3 * month - 3 :][:3])
-        _center(display, text, 134, _BLUE, _BLACK, 2)
+        _center(display, text, 134, _BLUE, _BLACK, 2, 6)
     if steps is not None:
-        _center(display, "{} steps".format(steps), 166, _GREY, _BLACK, 2)
+        _center(display, "{} steps".format(steps), 166, _GREY, _BLACK, 2, 6)
     if level is not None:
-        _center(display, "{} %".format(level), 36, _GREEN if level > 15 else _RED, _BLACK, 2)
+        _center(display, "{} %".format(level), 36, _GREEN if level > 15 else _RED, _BLACK, 2, 6)
     if not online:
-        _center(display, "offline", 196, _AMBER, _BLACK, 2)
+        _center(display, "offline", 196, _AMBER, _BLACK, 2, 6)
     return []

@@ -14,9 +14,9 @@ MINUTE = "{3:02}:{4:02}"
 SECOND = "{0}-{1:02}-{2:02} {3:02}:{4:02}:{5:02}"
 
 thing = Thing()
-clock = thing.clock
-zone = thing.zone
-due = {"alarm": None, "timer": None}  # "07:30"; Unix time
+clock, zone = thing.clock, thing.zone
+due = {"alarm": None, "timer": None, "seen": 0}  # ("07", "30"); Unix time; its minutes
+looking = asyncio.Event()
 
 
 def local(how, when=None):
@@ -34,18 +34,12 @@ def idle():
     return local(MINUTE), date and date[1:3] + date[6:], level, count, thing.client.online
 
 
-wrist = Wrist(hal, clock.uptime_s, idle)
+wrist = Wrist(hal, clock.uptime_s, idle, thing.folder + "face.raw")
 thing.task(wrist.run)
-
-
-@thing.sensor("battery", unit="%", low=15, hysteresis=5, poll=60)
-def battery():
-    return hal.battery.level()
-
-
-@thing.sensor("charging")
-def charging():
-    return hal.battery.charging()
+thing.sensor("battery", unit="%", low=15, hysteresis=5, poll=60)(hal.battery.level)
+thing.sensor("charging")(hal.battery.charging)
+thing.file("background", suffix=".raw", max=wrist.face_bytes, role="operator")(wrist.dress)
+thing.command("face", params=(Param("off", ("off",)),))(wrist.undress)
 
 
 @thing.sensor("steps")
@@ -62,37 +56,37 @@ def time_here():
 def alarm(text):
     when = None
     if text.lower() != "off":
-        try:
-            h, m = text.split(":")
-            when = "{:02}:{:02}".format(int(h) % 24, int(m) % 60)
-        except ValueError:
-            pass
-        if when not in (text, "0" + text):
+        text = ("0" + text)[-5:]
+        when = h, m = text[:2], text[3:]
+        if text[2:3] != ":" or len(m) != 2 or not (h + m).isdigit() or h > "23" or m > "59":
             raise ValueError("must be a time such as 07:30, or off")
     due["alarm"] = when
-    return when or "off"
+    return text.lower()
 
 
 @thing.setting("timer", str, max=19, value="off")
 def timer(text):
     when = None
-    if text.count("-") == text.count(":") == 2:  # as it is kept
-        parts = text.replace(" ", ":").replace("-", ":").split(":")
-        when = zone.epoch(*parts[:5]) + int(parts[-1])
+    now = clock.now()
+    kept = text.count("-") == text.count(":") == 2
+    if kept:
+        y, mo, d, h, m, s = text.replace(" ", ":").replace("-", ":").split(":")
+        when = zone.epoch(y, mo, d, h, m) + int(s)
     elif text.lower() != "off":
-        if clock.now() is None or not 0 < seconds(text) <= 86400:
-            raise ValueError("must be up to a day, and I have to know the time")
-        when = clock.now() + int(seconds(text))
+        when = (now or 0) + int(seconds(text))
+    near = kept and now is None or now and when and when - 86400 <= now and (kept or when > now)
+    if when is not None and not near:
+        raise ValueError("must be up to a day, and I have to know the time")
     due["timer"] = when
     return local(SECOND, when) if when else "off"
 
 
 @thing.command("find", params=())
 async def find():
-    found = asyncio.Event()
-    wrist.search(found.set)
+    looking.clear()
+    wrist.search(looking.set)
     try:
-        await asyncio.wait_for(found.wait(), FIND_S)
+        await asyncio.wait_for(looking.wait(), FIND_S)
         return "somebody has touched me"
     except asyncio.TimeoutError:
         wrist.search(None)
@@ -120,7 +114,7 @@ def show(text):  # what is one
 
 @thing.task
 async def watch():
-    minute = warned = None
+    warned = None
     level = thing.registry.find("battery")
     while True:
         now = clock.now()
@@ -128,12 +122,14 @@ async def watch():
             if due["timer"] and now >= due["timer"]:
                 if now - due["timer"] < wrist.ring_s:  # not what was over before the start
                     wrist.ring("Timer", local(MINUTE))
-                due["timer"] = None
-                thing.registry.find("timer").value = "off"
-            if now // 60 != minute:
-                minute = now // 60
-                if local(MINUTE) == due["alarm"]:
-                    wrist.ring("Alarm", due["alarm"])
+                thing.registry.find("timer").value = timer("off")
+            minute = now // 60
+            if minute != due["seen"]:
+                # Summer time may leave it out, or have it twice
+                at = due["alarm"] and zone.epoch(*zone.local(now)[:3] + due["alarm"]) // 60
+                if at and due["seen"] < at <= minute <= at + 1:
+                    wrist.ring("Alarm", local(MINUTE))
+                due["seen"] = minute
                 keep_time(now)
         if level.alarmed != warned:
             warned = level.alarmed

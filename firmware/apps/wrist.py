@@ -2,26 +2,33 @@
 is a board's of the folder boards/; what is drawn is for `face`."""
 
 import asyncio
+import os
 
 import face
 
 
 class Wrist:
     """`hal`: the hardware; `uptime_s`: a function, a clock that only goes on; `idle`: a function
-    of what face.clock() shows where there is nothing else."""
+    of what face.clock() shows where there is nothing else; `back`: the path of the picture behind
+    that, where there is one."""
 
     #: What a message can be answered with by a touch; three have room.
     replies = ("OK", "On my way", "Later")
     #: Seconds until the display goes off, and an alarm ends by itself.
     on_s = 15
     ring_s = 120
-    #: The most messages that wait to be looked at.
+    #: The most messages that wait to be looked at, and characters of them together, where there
+    #: are several.
     max_messages = 8
+    max_waiting = 1000
     #: Seconds between two looks at the touch.
     tick_s = 0.1
 
-    def __init__(self, hal, uptime_s, idle):
+    def __init__(self, hal, uptime_s, idle, back=""):
         self._hal = hal
+        self._back = back
+        #: Of that picture: each pixel as RGB565, the upper byte first, row by row.
+        self.face_bytes = 2 * hal.display.width * hal.display.height
         self._uptime_s = uptime_s
         self._calm = idle
         self._messages = []  # (who, time, text, what answers)
@@ -45,9 +52,11 @@ class Wrist:
         `answer`: a coroutine function of one of `replies`, which may raise OSError; None for what
         cannot be answered. Raises ValueError where too many wait."""
         waiting = self._messages
-        if len(waiting) >= self.max_messages:
+        text = face.plain(text)
+        size = sum([len(m[2]) for m in waiting])
+        if len(waiting) >= self.max_messages or waiting and size + len(text) > self.max_waiting:
             raise ValueError("{} wait to be looked at; try later".format(len(waiting)))
-        waiting.append((face.plain(who), time, face.plain(text), answer))
+        waiting.append((face.plain(who), time, text, answer))
         self.wake(2)
         return len(waiting) - 1
 
@@ -67,6 +76,29 @@ class Wrist:
         self._low = level
         if level is not None:
             self.wake(1)
+
+    def dress(self, path):
+        """Have the picture of a file behind the clock, for good, in place of the one before; the
+        file is moved, or removed where it is none: then raises ValueError."""
+        size = os.stat(path)[6]
+        if size != self.face_bytes:
+            os.remove(path)
+            display = self._hal.display
+            text = "it has {} bytes, and {} x {} pixels of RGB565 have {}"
+            raise ValueError(text.format(size, display.width, display.height, self.face_bytes))
+        os.rename(path, self._back)
+        self._screen = None
+        self.wake()
+        return "it is behind the time"
+
+    def undress(self, *_):
+        """Remove that picture. Raises ValueError where there is none."""
+        try:
+            os.remove(self._back)
+        except OSError:
+            raise ValueError("there is none")
+        self._screen = None
+        self.wake()
 
     async def run(self):
         """Until cancelled."""
@@ -118,7 +150,7 @@ class Wrist:
             return face.message, who, time, text, self._page, self.replies if answer else ()
         if self._low is not None:
             return face.low, self._low
-        return (face.clock,) + self._calm()
+        return (face.clock, self._back) + self._calm()
 
     def _lifted(self):
         # Whether the display has just been turned up

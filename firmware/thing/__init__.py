@@ -273,15 +273,10 @@ class Thing:
     @property
     def zone(self):
         """The Zone of the configuration's `timezone`, else UTC's."""
-        from .zone import Zone
+        from .zone import of
 
         forget("zone")
-        try:
-            return Zone(self.config.get("timezone", "UTC0"))
-        except ValueError as e:
-            self.log("timezone: {}: UTC is used".format(e))
-            self.config["timezone"] = "UTC0"
-            return Zone("UTC0")
+        return of(self)
 
     def spare(self):
         """Whether there is memory for what takes much. Whoever asks for more is to come again."""

@@ -24,11 +24,14 @@ async def chart(thing, entry, seconds, asker):
         raise OSError
     from .plotting import draw
 
-    source = await draw(thing.surfaces["history"], entry, seconds, now, thing.zone)
+    thumb = bytearray()
+    source = await draw(thing.surfaces["history"], entry, seconds, now, thing.zone, thumb)
     draw = None
     forget("plotting")
     name = entry.name.replace("/", "-") + ".png"
-    file = File(name, "image/png", source, width=WIDTH, height=HEIGHT)
+    kind = "image/png"
+    thumb = (thumb, kind, WIDTH // 4, HEIGHT // 4)
+    file = File(name, kind, source, width=WIDTH, height=HEIGHT, thumb=thumb)
     return await thing.share(file, asker)
 
 

@@ -99,8 +99,16 @@ def _example(param, value):
     return show(value) + (" " + param.unit if param.unit else "")
 
 
-def unknown(thing, asker, name, rest, pending, now):
+def unknown(thing, line, asker, name, rest, pending, now):
     """As words.understand(), for a name that is not known."""
+    if pending:
+        # What the program has use for, as a watch that shows it
+        text = getattr(thing, "unknown", None)
+        text = text and text(line, asker)
+        if not text and (name == "yes" or name == "no" and not rest):
+            text = "I have asked nothing."
+        if text:
+            return None, None, text, None
     if not name:
         return None, None, "Try help.", None
     text = "I do not know {}. ".format(plain(name)[:max_echo])

@@ -12,11 +12,12 @@ from .registry import Occupancy, show
 _STEPS = (60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400)
 
 
-async def draw(history, entry, seconds, now, zone):
+async def draw(history, entry, seconds, now, zone, thumb=None):
     """The picture as a source: (size in bytes, function that returns an iterator of its pieces),
     which what comes later does not change. The line is the mean of each slot, of what is on or
     off in steps, with a gap where there are none; behind it are the lowest and the highest of
-    each. `now`: epoch seconds."""
+    each. `now`: epoch seconds; `thumb`: a bytearray that gets the line alone, a quarter as wide
+    and high, as a PNG."""
     from .font import columns
 
     name = entry.name
@@ -129,7 +130,31 @@ async def draw(history, entry, seconds, now, zone):
         if not at & 31:
             await asyncio.sleep(0)
     _end(line, begin, x, y, end)
+    if thumb is not None:
+        _, pieces = png(WIDTH // 4, HEIGHT // 4, 1, PALETTE[:3] + PALETTE[9:], _small(*line))
+        for piece in pieces():
+            thumb.extend(piece)
     return png(WIDTH, HEIGHT, 2, PALETTE, painter(texts, rows, lines, left, line, area))
+
+
+def _small(top, bottom):
+    # The row() of the thumbnail: the plot fills it
+    n = len(top)
+    size = WIDTH // 4
+    plot = BOTTOM - TOP + 1
+
+    def row(y, line):
+        first = TOP + y * plot // (HEIGHT // 4)
+        y = TOP + (y + 1) * plot // (HEIGHT // 4)
+        for x in range(len(line)):
+            line[x] = 0
+        for i in range(size):
+            begin = i * n // size
+            end = (i + 1) * n // size
+            if min(top[begin:end]) < y and max(bottom[begin:end]) >= first:
+                line[i >> 3] |= 0x80 >> (i & 7)
+
+    return row
 
 
 def _columns(history, name, keep, start, seconds, n):

@@ -191,7 +191,8 @@ def understand(thing, line, asker, pending=None):
     `pending`: the Pending of whoever brings the answer back; without one nothing is asked."""
     if len(line) > max_text:
         return None, None, too_long, None
-    text = _unquoted(clean(line))
+    line = clean(line)
+    text = _unquoted(line)
     if not text:
         return None, None, "", None
     text = text.lstrip("/! ")
@@ -225,15 +226,7 @@ def understand(thing, line, asker, pending=None):
     if name == "status":
         return name, None, name, None
     if not entry:
-        if pending:
-            # What the program has use for, as a watch that shows it
-            unknown = getattr(thing, "unknown", None)
-            text = unknown and unknown(clean(line), asker)
-            if not text and (name == "yes" or name == "no" and not rest):
-                text = "I have asked nothing."
-            if text:
-                return None, None, text, None
-        return _hints("unknown", thing, asker, name, rest, pending, now)
+        return _hints("unknown", thing, line, asker, name, rest, pending, now)
     if isinstance(entry, Sensor):
         return entry, None, name, None
     params = getattr(entry, "params", ())

@@ -6,6 +6,17 @@ import time
 from .clock import BASE, parse
 
 
+def of(thing):
+    """As Thing.zone."""
+    config = thing.config
+    try:
+        return Zone(config.get("timezone", "UTC0"))
+    except ValueError as e:
+        thing.log("timezone: {}: UTC is used".format(e))
+        config["timezone"] = "UTC0"
+        return Zone("UTC0")
+
+
 class Zone:
     """The local time of a place. `rule`: "CET-1CEST,M3.5.0,M10.5.0/3", "UTC0", "<+0530>-5:30";
     as POSIX has it, hours are positive to the west. Dates are Mm.w.d; its forms Jn and n, which

@@ -129,9 +129,10 @@ async def refusals(me):
 async def alerts(me):
     me.device.set_pins({13: 1})
     assert await me.asked("pause 1h") == "pause: 3600 s"
-    await me.owner.say(me.jid, "armed on")
+    await me.owner.say(me.jid, "arm")
     said = [await me.said(), await me.said()]
     assert sorted(said) == ["armed: on", "intruder: something moves"]
+    assert '"armed": "True"' in (me.device.folder / "settings.json").read_text()
     assert (await me.photo("intruder")).size == (320, 240)
     assert await me.asked("motion") == "motion: occupied"
     assert await me.asked("quiet 00:00-00:00") == "quiet: 00:00-00:00"
@@ -142,7 +143,8 @@ async def alerts(me):
         assert said in ("timelapse: 2 to go", "timelapse: 1 to go")
         await asyncio.sleep(0.2)
     me.device.set_pins({13: 0})
-    assert await me.asked("armed off") == "armed: off"
+    assert await me.asked("disarm") == "armed: off"
+    assert '"armed": "False"' in (me.device.folder / "settings.json").read_text()
 
 
 async def time_lapses(me):

@@ -1,9 +1,11 @@
 """The chart that a device draws and sends, and what it says where it cannot."""
 
 import asyncio
+import hashlib
 import ssl
 import time
 import urllib.request
+from base64 import b64decode
 from contextlib import closing
 from io import BytesIO
 
@@ -21,6 +23,9 @@ KEEP = 300
 DAY = 86400
 PLOT = range(26, 143)  # rows
 TEXT, LINE = 2, 3
+FILE = "{urn:xmpp:file:metadata:0}file"
+THUMB = "{urn:xmpp:thumbs:1}thumbnail"
+SLOW = "chart: I am at it."
 #: One chart is 13.5 KB, two are more.
 QUOTA = 20_000
 
@@ -84,14 +89,22 @@ def test_chart():
             async with owner_of(lab) as owner:
                 jid = await online(device)
 
+                async def heard():
+                    # What is only to say that it takes long here
+                    while (message := await owner.next_message(jid)).body == SLOW:
+                        pass
+                    return message
+
                 async def asked(line):
                     await owner.say(jid, line)
-                    return (await owner.next_message(jid)).body
+                    return (await heard()).body
 
-                assert (await owner.next_message(jid)).body.startswith("temperature: 20 °C")
-                url = await asked("chart temperature 24h")
+                assert (await heard()).body.startswith("temperature: 20 °C")
+                await owner.say(jid, "chart temperature 24h")
+                message = await heard()
+                url = message.body
                 assert url.startswith("https://") and url.endswith("/temperature.png"), url
-                assert "temperature.png, 13 KB" in (await owner.next_message(jid)).body
+                assert "temperature.png, 13 KB" in (await heard()).body
                 tls = ssl.create_default_context(cafile=lab.ca_pem)
 
                 def fetch():
@@ -105,6 +118,23 @@ def test_chart():
                 for share, rows in ((0.1, 142), (0.6, 84), (0.9, 26)):
                     assert picture.line(share)[-1] in (rows, rows - 1), picture.line(share)
                 assert not picture.line(0.3) and not picture.line(0.45)
+                # The thumbnail has the same line: 10, nothing, 15, 20
+                named = message.xml.find(f".//{FILE}/{THUMB}")
+                told = [named.get(name) for name in ("media-type", "width", "height")]
+                assert told == ["image/png", "80", "40"]
+                cid = named.get("uri").removeprefix("cid:")
+                answer = await owner.iq(jid, f"<data xmlns='urn:xmpp:bob' cid='{cid}'/>")
+                data = b64decode(answer.findtext("{urn:xmpp:bob}data"))
+                assert cid == f"sha1+{hashlib.sha1(data).hexdigest()}@bob.xmpp.org"
+                assert len(data) < 700, len(data)
+                with Image.open(BytesIO(data)) as image:
+                    assert (image.format, image.size) == ("PNG", (80, 40))
+                    small = image.convert("RGB")
+                marked = [
+                    [y for y in range(40) if small.getpixel((x, y)) != (255, 255, 255)]
+                    for x in (8, 30, 48, 72)
+                ]
+                assert marked == [[39], [], [20], [0]], marked
                 # What cannot be
                 assert await asked("chart visitor") == "chart: there is no history of visitor"
                 assert "60 s to 7 days" in await asked("chart temperature 1s")

@@ -13,6 +13,7 @@ from .helper import LIMIT_S, PASSWORDS, PROGRAMS, lines, online, owner_of, pinge
 DAMAGED = "what was kept asleep is not used: it is damaged: a new session"
 ENDED = "the server kept no session for that long: contacts saw it offline"
 
+#: What makes it awake for a moment only.
 HASTE = '\nthing.surfaces["sleep"].awake = 0.3'
 
 
@@ -175,8 +176,8 @@ def test_sleep_longer_than_the_server_waits():
                 await asleep(device, 1)
                 assert (device.folder / "asleep").exists()
                 await until(lambda: "unavailable" in dict(seen), "offline", LIMIT_S)
-                # From now on a quarter of an hour takes more than a second
-                device.set_board({**board, "sleep": {"port": "rp2", "second_ms": 1.4}})
+                # From now on a quarter of an hour takes two seconds
+                device.set_board({**board, "sleep": {"port": "rp2", "second_ms": 2.2}})
                 device.wake("timer")
                 await online(device, 2)
                 assert not (device.folder / "asleep").exists()
@@ -187,6 +188,7 @@ def test_sleep_longer_than_the_server_waits():
                 (device.folder / "hurry.txt").touch()
                 await asleep(device, 3)
                 lab.server.kill()
+                device.wake("timer")
                 await asleep(device, 4)
 
         with device:

@@ -5,6 +5,7 @@ change `UXMPP_PICTURES=1 python -m pytest tests/servers/test_watch.py` writes th
 them before they are committed."""
 
 import asyncio
+import json
 import os
 import re
 from itertools import count
@@ -17,6 +18,7 @@ from host_tools.lab.device import Device
 from host_tools.lab.display import SIZE, WATCHES, picture, same
 from host_tools.lab.errors import LabError
 from host_tools.lab.lab import Lab
+from host_tools.lab.web import Web
 
 from .helper import bodies, lines, online, owner_of, pinged, until
 
@@ -27,6 +29,12 @@ BLACK = Image.new("RGB", (SIZE, SIZE))
 BUZZ = r"^pwm 4: 60 %"
 # Where there are buttons
 LEFT, MIDDLE, DISMISS, TEXT = (40, 210), (120, 210), (228, 16), (120, 100)
+#: What the watch needs to take a face.
+FACE_HEAP = "220k"
+# Of a face: all pixels differ from their neighbours, and none is black or white
+FACE = b"".join(
+    (0x0821 + x * y * 7 % 0xE000).to_bytes(2, "big") for y in range(SIZE) for x in range(SIZE)
+)
 
 _taps = count(1)
 
@@ -90,8 +98,17 @@ def test_watch(world):
                 await messages(device, owner, friend, await online(device))
             device.set_chips({"pcf8563": {"time": [2026, 11, 22, 7, 29, 57]}})
             buzzed = buzzes(device)
+            # From here on it takes faces
+            file = device.folder / "device.json"
+            config = {**json.loads(file.read_text()), "surfaces": ["chat", "files"]}
+            file.write_text(json.dumps(config))
+            device.heap = FACE_HEAP
             with device:
-                await rings(device, owner, await online(device, 2), buzzed)
+                jid = await online(device, 2)
+                await rings(device, owner, jid, buzzed)
+                async with Web(world.server.certificate) as web:
+                    await faces(device, owner, friend, jid, web)
+                assert ", 0 faults, " in await owner.ask(jid, "status", 15)
 
     async def messages(device, owner, friend, jid):
         async def answer(line, person=owner):
@@ -161,7 +178,46 @@ def test_watch(world):
         assert sorted(said) == ["battery: 12 %, alarm: below 15 %", "battery: 12 %, below 15 %"]
         await lines(device, BUZZ, buzzed + 1)
         await shows(device, "watch-battery")
-        assert ", 0 faults, " in await owner.ask(jid, "status", 15)
+
+    async def faces(device, owner, friend, jid, web):
+        web.files.update({"/face.raw": FACE, "/short.raw": FACE[:-1], "/long.raw": FACE + b"x"})
+
+        async def offered(name, person=owner):
+            url = f"{web.base}/{name}"
+            x = f"<x xmlns='jabber:x:oob'><url>{url}</url></x>"
+            person.client.send_raw(
+                f"<message to='{jid}' type='chat'><body>{url}</body>{x}</message>"
+            )
+            return (await person.next_message(jid, 15)).body
+
+        await touch(device, TEXT)
+        assert await offered("face.raw", friend) == "background: only for the role operator."
+        assert await offered("face.raw") == "background: it is behind the time"
+        swapped = bytearray(FACE)
+        swapped[::2], swapped[1::2] = FACE[1::2], FACE[::2]
+        face = Image.frombytes("RGB", (SIZE, SIZE), bytes(swapped), "raw", "BGR;16")
+        bare = [(0, 0, SIZE, 30), (0, 216, SIZE, SIZE), (0, 0, 8, SIZE)]
+
+        def worn():
+            """Whether the face is there, and the time on a plate."""
+            seen = picture(device, BOARD)
+            colors = [color for _, color in seen.crop((15, 69, 225, 120)).getcolors() or ()]
+            on_it = all(same(seen.crop(b), face.crop(b)) for b in bare)
+            return on_it and sorted(colors) == [(0, 0, 0), (255, 255, 255)]
+
+        await until(worn, "face")
+        # What is no face is not kept, and the one before stays
+        said = "background: it has 115199 bytes, and 240 x 240 pixels of RGB565 have 115200"
+        assert await offered("short.raw") == said
+        said = "background: long.raw: it has 115201 bytes, and may have 115200 at most"
+        assert await offered("long.raw") == said
+        assert (device.folder / "face.raw").read_bytes() == FACE
+        assert not list(device.folder.glob("inbox*/*"))
+        assert await owner.ask(jid, "face off", 15) == "face: done"
+        await until(
+            lambda: not any(picture(device, BOARD).crop(b).getbbox() for b in bare), "no face"
+        )
+        assert await owner.ask(jid, "face off", 15) == "face: there is none"
 
     asyncio.run(main())
 

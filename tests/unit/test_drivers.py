@@ -9,10 +9,11 @@ import sys
 
 from helper import raises, temporary
 
+HEAP = "1200k"
 ROOT = __file__.rpartition("/tests/")[0]
 APPS = ROOT + "/firmware/apps"
 SIMULATED = ROOT + "/host_tools/lab/simulated"
-OWN = ("machine", "board", "bus", "chips", "drivers", "hal", "face", "wrist")
+OWN = ("machine", "board", "bus", "chips", "drivers", "hal", "face", "wrist", "watch")
 WHITE = b"\xff\xff"
 BLACK = b"\0\0"
 
@@ -201,6 +202,8 @@ def test_t_watch_s3():
         assert not hal.battery.charging()
         hal.vibrator.pulse(60, 1)
         assert on.printed[-2:] == ["motor: 60 %", "motor: 0 %"]
+        # Open loop, and amplitudes with a sign (data sheet, figure 24)
+        assert hal._i2c.readfrom_mem(0x5A, 0x1D, 1)[0] & 0x28 == 0x20
 
 
 def test_waveshare():
@@ -352,6 +355,11 @@ async def wear(Wrist):  # noqa: N803 - it is the class
     assert len(answers) == 2 and "Ho" in said
     await go((230, 10))
     assert len(answers) == 2 and "12:00" in said
+    # Not more than there is memory for, but a long one alone
+    assert wrist.put("Anna", "07:20", "x" * 1501) == 0
+    assert "1 wait" in str(raises(ValueError, wrist.put, "Anna", "07:20", "Hi"))
+    await go()
+    await go((230, 10))
     # An alarm goes before a message, ends by itself, and what is low waits
     for i in range(8):
         assert wrist.put("Anna", "07:20", "Hi", None) == i
@@ -376,6 +384,69 @@ async def wear(Wrist):  # noqa: N803 - it is the class
     task.cancel()
 
 
+class OverError(Exception):
+    pass
+
+
+def test_alarm_and_timer():
+    zone = "CET-1CEST,M3.5.0,M10.5.0/3"
+    config = {"jid": "w@lab.example", "password": "x", "owners": ["a@lab.example"]}
+    config = json.dumps(dict(config, pin="0" * 64, timezone=zone)).encode()
+    with On("t-watch-2020", PROGRAM + (("device.json", config),)):
+        import thing
+        from thing.clock import parse
+
+        run, thing.Thing.run = thing.Thing.run, lambda self: None
+        try:
+            import watch
+        finally:
+            thing.Thing.run = run
+        now = [None]
+        rung = []
+        watch.clock.now = lambda: now[0]
+        watch.wrist.ring = lambda name, at: rung.append(name + " " + at)
+        loop = asyncio
+
+        def rings(begin, seconds, step=20):
+            """What rings in `seconds` from `begin`."""
+            del rung[:]
+            now[0] = begin = parse(begin)
+
+            class Loop:
+                @staticmethod
+                async def sleep(_):
+                    now[0] += step
+                    if now[0] > begin + seconds:
+                        raise OverError
+
+            watch.asyncio = Loop
+            raises(OverError, loop.run, watch.watch())
+            return rung
+
+        for text in ("24:00", "7:3", "07:60", "-1:30", "a:bc", ":", "7:30x", "1:2:3", ""):
+            assert "such as 07:30" in str(raises(ValueError, watch.alarm, text)), text
+        assert watch.alarm("Off") == "off" and rings("2026-06-01T21:50:00Z", 1200) == []
+        # At midnight; and where the clock is set on by more than a minute, but not by an hour
+        assert watch.alarm("0:00") == "00:00"
+        assert rings("2026-06-01T21:50:00Z", 1200) == ["Alarm 00:00"]
+        assert rings("2026-06-01T21:58:59Z", 1200, 91) == ["Alarm 00:00"]
+        assert rings("2026-06-01T21:30:00Z", 7200, 3600) == []
+        # Summer time begins, and ends: once a day
+        assert watch.alarm("2:30") == "02:30"
+        assert rings("2026-03-29T00:10:00Z", 7200) == ["Alarm 03:00"]
+        assert rings("2026-10-24T23:10:00Z", 10800) == ["Alarm 02:30"]
+        watch.alarm("off")
+        watch.clock.now = lambda: None
+        assert "to know the time" in str(raises(ValueError, watch.timer, "5m"))
+        assert watch.timer("2026-06-01 23:59:00") == "2026-06-01 23:59:00"  # as it was kept
+        watch.clock.now = lambda: now[0]
+        assert rings("2026-06-01T21:58:00Z", 600) == ["Timer 23:59"] and not watch.due["timer"]
+        assert watch.timer("90 s").endswith(":50")
+        for text in ("0s", "-5m", "25h", "2026-99-99 99:99:99", "99999999-1-1 1:1:1", "--::"):
+            raises(ValueError, watch.timer, text)
+        assert watch.due["timer"] == now[0] + 90 and watch.timer("OFF") == "off"
+
+
 def test_text():
     with On("t-watch-2020"):
         import face
@@ -383,7 +454,8 @@ def test_text():
         display = Display()
         assert face.plain("Ünïcödé ÷ ×, 21 °C, µ, 中 😀") == "Unicode / x, 21 °C, µ, 中 😀"
         assert face.plain("") == "" and face.plain("plain") == "plain"
-        assert face.wrap("", 5) == [""]
+        assert face.wrap("", 5) == [""] and face.wrap("abcd", 4) == ["abcd"]
+        assert face.wrap("abcdefgh", 4) == ["abcd", "efgh"]
         assert face.wrap("a bb ccc dddd", 4) == ["a bb", "ccc", "dddd"]
         assert face.wrap("abcdefghij kl", 4) == ["abcd", "efgh", "ij", "kl"]
         assert face.pages(display, "Hi") == 1
