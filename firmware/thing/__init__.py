@@ -8,10 +8,11 @@ from binascii import hexlify
 from uxmpp.client import StanzaError
 from uxmpp.xml import Element
 
-from .access import Access, Asker, forget
+from .access import Access, Asker
 from .builtin import declare
 from .clock import Clock, parse as parse_time
 from .guard import Guard
+from .memory import forget
 from .presence import Presence
 from .registry import Command, Control, Event, Occupancy, Registry, Sensor, Setting, show
 from .reports import Reports

@@ -1,14 +1,14 @@
 """Who may do what, how often, and who sees the device: people with a role, and nobody else."""
 
 import asyncio
-import gc
-import sys
 
 from uxmpp.client import StanzaError
 from uxmpp.jid import bare
 from uxmpp.xml import Element
 
 from .store import load, save
+
+from .memory import forget
 
 ROSTER = "jabber:iq:roster"
 #: The roles, the least first; each may do what those before it may.
@@ -303,10 +303,3 @@ class Access:
         if len(client._queue) >= client.max_queue // 2:
             # Contacts can have it push a lot, and it does not wait for an answer
             stanza.name = None
-
-
-def forget(name):
-    """Free the memory of a module of this package; the package has a name for it, too."""
-    sys.modules.pop("thing." + name, None)
-    sys.modules["thing"].__dict__.pop(name, None)
-    gc.collect()

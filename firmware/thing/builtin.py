@@ -1,7 +1,8 @@
 """The words that every device has: commands like those that are declared, so that each surface has
 them. What they do is loaded with the first use."""
 
-from .access import ROLES, forget
+from .access import ROLES
+from .memory import forget
 from .registry import Command, Param, duration
 
 _HOUR = 3600

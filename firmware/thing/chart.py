@@ -1,7 +1,7 @@
 """The course of a value as a picture, from its history. Loaded when somebody asks for one, and
 forgotten when it was sent; `plotting`, which finds out what to draw, before that."""
 
-from .access import forget
+from .memory import forget
 
 WIDTH = 320
 HEIGHT = 160

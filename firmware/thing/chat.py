@@ -59,7 +59,10 @@ class Chat:
             entry = "file"
             text = offer
         elif body:
-            meant = words.understand(thing, body.text, asker, self._pending)
+            try:
+                meant = words.understand(thing, body.text, asker, self._pending)
+            except MemoryError:
+                meant = None, None, "I have no memory for that now.", None
             entry, args, text, choices = meant
             if not text:
                 return

@@ -1,6 +1,6 @@
 """The word `chart`, of devices that keep a history and send files."""
 
-from .access import forget
+from .memory import forget
 
 
 def word(thing, show):

@@ -8,11 +8,10 @@ as the XMPP server is; `max_bytes`: how much may be kept of what was received, a
 """
 
 import asyncio
-import gc
 import os
-import sys
 
-from .access import ROLES, forget
+from .access import ROLES
+from .memory import forget
 from .registry import Entry
 
 _OOB = "jabber:x:oob"
@@ -173,19 +172,11 @@ class Files:
         if streams and not streams.open and not streams.accepts:
             client.on("set", IBB, None)
             del client.streams
-            drop("ibb")
-        for name in ("http_get", "http", "upload", "oob", "sfs"):
-            drop(name)
+            forget("uxmpp.xep.ibb")
+        for name in ("http_get", "http", "xep.upload", "xep.oob", "xep.sfs"):
+            forget("uxmpp." + name)
         for name in ("sharing", "streaming", "sending", "receiving"):
             forget(name)
-
-
-def drop(name):
-    """As access.forget(), for a module of the library."""
-    package = "uxmpp" if name[:4] == "http" or name == "iq" else "uxmpp.xep"
-    if sys.modules.pop(package + "." + name, None):
-        sys.modules[package].__dict__.pop(name, None)
-        gc.collect()
 
 
 def amount(size):

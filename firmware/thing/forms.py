@@ -3,7 +3,7 @@ answers is loaded with a question, and unloaded after it."""
 
 from uxmpp.client import StanzaError
 
-from .access import forget
+from .memory import forget
 from .registry import Command
 
 XMLNS = "http://jabber.org/protocol/commands"

@@ -4,7 +4,7 @@ loaded with a question, and unloaded after it."""
 from uxmpp.client import STANZAS, StanzaError
 from uxmpp.xml import Element
 
-from .access import forget
+from .memory import forget
 
 XMLNS = "urn:xmpp:iot:sensordata"
 CONTROL = "urn:xmpp:iot:control"

@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from .access import forget
+from .memory import forget
 
 # 32 of them, none like another, so five bits choose one and all codes are equally likely
 _SIGNS = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789"

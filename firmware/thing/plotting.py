@@ -3,7 +3,7 @@ known: what is left then are four bytes for each column, and the texts."""
 
 import asyncio
 
-from .access import forget
+from .memory import forget
 from .chart import BOTTOM, HEIGHT, PALETTE, RIGHT, TOP, WIDTH, painter
 from .png import png
 from .registry import Occupancy, show

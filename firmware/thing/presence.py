@@ -2,10 +2,10 @@
 asleep, or an alarm stands."""
 
 import asyncio
-import sys
 
 from uxmpp.xml import Element
 
+from .memory import forget
 from .registry import Sensor
 
 
@@ -91,8 +91,7 @@ class Presence:
 
             element = made(client)
             self._can = (len(client.features), element)
-            del sys.modules["uxmpp.xep.caps"]
-            del sys.modules["uxmpp.xep"].caps
+            forget("uxmpp.xep.caps")
         return element
 
     def _wait(self, seconds):

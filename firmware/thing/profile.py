@@ -14,7 +14,7 @@ import json
 import sys
 from binascii import hexlify
 
-from .access import forget
+from .memory import forget
 from .store import load, save
 
 

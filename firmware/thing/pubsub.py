@@ -31,7 +31,7 @@ from uxmpp.jid import prepare, split
 from uxmpp.xep.pubsub import publish
 from uxmpp.xml import Element
 
-from .access import forget
+from .memory import forget
 from .clock import stamp
 from .registry import Command, Entry
 

@@ -7,7 +7,8 @@ from binascii import unhexlify
 
 from uxmpp.client import StanzaError
 
-from .files import Incoming, amount, drop
+from .files import Incoming, amount
+from .memory import forget
 from .words import clean, plain
 
 _OOB = "jabber:x:oob"
@@ -42,8 +43,8 @@ async def run(files, stanza, asker):
     except (OSError, MemoryError) as e:
         why = "no room in flash" if e.args[:1] == (28,) else thing.why(e)  # ENOSPC
         raise OSError("{}not received: {}".format(text, why))
-    drop("http_get")
-    drop("http")
+    forget("uxmpp.http_get")
+    forget("uxmpp.http")
     files.count += 1
     thing.log("{} by {} ({})".format(entry.name, asker.person, asker.via))
     said = "{}, {}".format(name, amount(box.size))
@@ -80,7 +81,7 @@ def _offer(stanza):
             raise ValueError("That message is no use: {}.".format(e))
         name, size, sha, id = told["name"], told["size"], told["sha256"], told["id"]
         url = told["url"] or url
-        drop("sfs")
+        forget("uxmpp.xep.sfs")
     elif not url:
         url = body.text.strip()
     if url:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from .access import forget
+from .memory import forget
 from .store import load, save
 
 # An entry is [number, person, line, when, time, period], and in RAM a seventh. `when`: as people

@@ -5,8 +5,8 @@ import asyncio
 import hashlib
 import os
 
-from .access import forget
-from .files import amount, drop
+from .files import amount
+from .memory import forget
 
 #: The most bytes that are read, or taken out of a buffer, at once. What does not go out is copied.
 PIECE = 256
@@ -65,8 +65,8 @@ async def _unload():
     # A coroutine that has ended is kept, with its module, until the next one ends
     await asyncio.sleep(0)
     # uxmpp.iq comes with the next question again
-    for name in ("http", "upload", "sfs", "iq"):
-        drop(name)
+    for name in ("http", "xep.upload", "xep.sfs", "iq"):
+        forget("uxmpp." + name)
     forget("sharing")
 
 

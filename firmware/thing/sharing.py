@@ -8,7 +8,8 @@ from binascii import hexlify
 from uxmpp.client import StanzaError
 from uxmpp.xml import Element
 
-from .files import IBB, amount, drop
+from .files import IBB, amount
+from .memory import forget
 
 _INFO = "http://jabber.org/protocol/disco#info"
 
@@ -77,8 +78,8 @@ def failed(files, file, e, tries=None):
 async def tell(files, file, source, url, told):
     """Say where it is to those whom who() found. Raises OSError without a session."""
     children = [Element("body", None, None, [url])] + _described(files, file, source, url)
-    drop("sfs")
-    drop("oob")
+    forget("uxmpp.xep.sfs")
+    forget("uxmpp.xep.oob")
     for jid, kind in told:
         if kind:
             await _send(files, jid, kind, children)

@@ -6,7 +6,7 @@ import asyncio
 
 from uxmpp.jid import bare
 
-from .access import forget
+from .memory import forget
 from .clock import parse
 
 _DELAY = "urn:xmpp:delay"

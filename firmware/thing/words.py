@@ -8,12 +8,13 @@ import gc
 import os
 from binascii import crc32
 
-from .access import forget
+from .memory import forget
 from .registry import Command, Control, Sensor, duration
 
-#: The most characters of a line that is understood, of one in `status`, and of what is repeated of
-#: somebody's own words.
+#: The most characters of a line that is understood, of its first word, of a line in `status`, and
+#: of what is repeated of somebody's own words.
 max_text = 1000
+max_word = 64
 max_line = 200
 max_echo = 32
 
@@ -47,7 +48,10 @@ _UNDONE = (
 def clean(text):
     """`text` as one line: without control characters and what cannot be seen, and with the plain
     characters that a client made typographic ones of."""
-    raw = bytearray(text.encode())
+    raw = text.encode()
+    if len(raw) == len(text) and min(raw or b" ") > 31 and b"\x7f" not in raw:
+        return text.strip()  # most lines: no copies of a long one
+    raw = bytearray(raw)
     for i in range(len(raw)):
         if raw[i] < 32 or raw[i] == 127:
             raw[i] = 32
@@ -211,7 +215,7 @@ def understand(thing, line, asker, pending=None):
             if right:
                 head = left
                 rest = right + " " + rest
-        name = lower(head.strip(marks))
+        name = lower(head[:max_word].strip(marks))
         rest = rest.strip()
         entry = find(name)
         if entry or not rest or " {} ".format(name) not in _FILLERS:

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ..flash.mpy import FIRMWARE, LIBRARY_OPT, compile_file, compile_library, compile_tree
-from . import micropython
+from ..flash.mpy import FIRMWARE, LIBRARY_OPT, compile_file
+from . import bytecode, micropython
 from .errors import LabError
 from .process import POLL_S, STOP_LIMIT_S, Child
 
@@ -148,14 +148,14 @@ class Device:
             return [sys.executable, "-P", str(self._app)], env
         flash = self.folder / "flash"
         if not flash.exists():
-            compile_library(flash)
-            compile_tree(self._app.parent, flash, skip=(self._app.name,))
+            bytecode.library(flash)
+            bytecode.tree(self._app.parent, flash, skip=(self._app.name,))
             compile_file(self._app, flash / "main.mpy")
             if self._hal:
-                compile_tree(_BOARDS / "drivers", flash / "drivers", opt=LIBRARY_OPT)
-                compile_tree(self._hal[0], flash, opt=LIBRARY_OPT)
+                bytecode.tree(_BOARDS / "drivers", flash / "drivers", opt=LIBRARY_OPT)
+                bytecode.tree(self._hal[0], flash, opt=LIBRARY_OPT)
             # What stands in for the hardware is not to take more memory than that
-            compile_tree(_SIMULATED, self.folder / "simulated", opt=LIBRARY_OPT)
+            bytecode.tree(_SIMULATED, self.folder / "simulated", opt=LIBRARY_OPT)
         (self.folder / "boot.py").write_text("import main\n", "utf-8")
         simulated = self.folder / "simulated"
         parts = [simulated / part.name for part in self._path]

@@ -37,7 +37,8 @@ ROWS = {
     "size.thing": tuple(
         f"thing/{m}"
         for m in (
-            "__init__", "access", "builtin", "clock", "guard", "presence", "registry", "reports",
+            "__init__", "access", "builtin", "clock", "guard", "memory", "presence", "registry",
+            "reports",
         )
     ),
     # For a moment: at the start, at the beginning of a session, for a question, where it is needed

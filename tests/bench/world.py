@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from host_tools.flash import mpy
-from host_tools.lab import ejabberd_program, micropython, mosquitto, prosody_program
+from host_tools.lab import bytecode, ejabberd_program, micropython, mosquitto, prosody_program
 from host_tools.lab.ejabberd import Ejabberd
 from host_tools.lab.errors import LabError
 from host_tools.lab.lab import Lab
@@ -69,7 +69,7 @@ class World:
     @cached_property
     def library(self) -> Path:
         """A folder to import from, with `uxmpp` and `thing` as devices get them."""
-        mpy.compile_library(self.folder / "library")
+        bytecode.library(self.folder / "library")
         return self.folder / "library"
 
     @cached_property

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from host_tools.flash.mpy import compile_library
-from host_tools.lab import micropython
+from host_tools.lab import bytecode, micropython
 from host_tools.lab.chromium import Chromium
 from host_tools.lab.converse import Converse
 from host_tools.lab.device import BOARD_HEAP, Device
@@ -76,7 +75,7 @@ def chart(folder):
     """Have the chart of the day drawn in a folder; returns the picture's path and what the program
     printed. Raises LabError."""
     keep_history(folder, "temperature", KEEP, day())
-    compile_library(folder / "flash")
+    bytecode.library(folder / "flash")
     told = [f"{folder}/", NOW, "temperature", "°C", KEEP, DAY, ZONE]
     done = micropython.find(32).run(
         PAINTER, *map(str, told), heap=BOARD_HEAP, path=[folder / "flash"]
