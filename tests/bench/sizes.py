@@ -46,7 +46,7 @@ ROWS = {
         f"thing/{m}"
         for m in (
             "config", "hints", "ntp", "pairing", "roles", "roster", "settings", "setup", "state",
-            "store", "wifi",
+            "store", "typography", "wifi",
         )
     ),
     # Where the configuration turns them on; what is not named as they are answers, and leaves
