@@ -514,3 +514,20 @@ def test_receiving(lab, runtime):
         assert kept(device) == before
 
     asyncio.run(main())
+
+
+def test_slot_that_nobody_may_use():
+    """On another host, with the device's credentials in it: nothing is sent there."""
+    settings = {"http_file_share_base_url": "https://dev:secret@other.example/"}
+
+    async def main(lab):
+        with sharer_of(lab, "32", surfaces=["chat", "files"]) as device:
+            jid = await online(device)
+            async with owner_of(lab) as owner:
+                said = await Person(owner, jid, None).asked("draw 1000")
+                why = "not an https URL that may be used: 'other.example/"
+                assert said.startswith("draw: failed: drawn.png: cannot be sent: " + why), said
+                assert "secret" not in said + device.output()
+
+    with Lab(PASSWORDS, web=True, settings=settings) as lab:
+        asyncio.run(main(lab))
