@@ -330,7 +330,7 @@ def test_the_owner_is_answered_whatever_others_send(world, kind):
                 assert [a.get("type") for a in answers] == ["result"] * 3
             await pinged(other)
             status = await owner.ask(jid, "status")
-            assert ", 0 cuts, 0 faults, " in status
+            assert ", 0 cuts, 0 faults, " in status, device.output()
             if kind == "refused":
                 await silent(other, jid, got)
                 # When the flood is over it is as if there had been none

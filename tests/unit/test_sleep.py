@@ -161,7 +161,7 @@ def lived(board, folder):
 def check_goes_on(board, folder, ms):
     """Wake up after all of the sleep: everything is as it was."""
     thing, sleep = thing_of(board, folder, {"every": 900})
-    assert abs(thing.clock.uptime_s() - 100 - ms // 1000) <= 1
+    assert 0 <= thing.clock.uptime_s() - 100 - ms // 1000 < 60
     assert thing.said == ["woke: timer"]
     level, hot = [thing.registry.find(name) for name in ("level", "hot")]
     # What falls due within a quarter of its period, or of the sleep, is due now
@@ -217,7 +217,7 @@ def test_sleep_ends_for_schedules_and_early():
     # Who is woken early knows by the clock how long it slept
     board.reason = board.TOUCHPAD_WAKE
     thing, sleep = thing_of(board, folder, {"every": 900})
-    assert thing.said == ["woke: touch"] and thing.clock.uptime_s() <= 1
+    assert thing.said == ["woke: touch"] and thing.clock.uptime_s() < 60
     # Too soon to sleep: it waits for that
     entry[4] = NOW + 2
     thing.surfaces["schedule"].entries.append(entry)
