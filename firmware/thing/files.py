@@ -53,6 +53,7 @@ class Incoming(Entry):
     suffix = ""
     max = 65536
     nothing = "nothing yet"
+    working = False  # its function runs
 
     def __init__(self, name, do, role="owner", **options):
         super().__init__(name, options)
@@ -102,6 +103,8 @@ class Files:
         self.count = self.failed = 0
         #: Held by the transfer that goes on.
         self.lock = asyncio.Lock()
+        #: How many of those that were received are being used.
+        self.apart = 0
         self._busy = 0
         #: Where what comes is written, until it is whole.
         self.partial = thing.folder + "inbox.new"
@@ -126,6 +129,8 @@ class Files:
             try:
                 if file.done:
                     file.done()
+            except Exception as e:  # whether it was sent is another matter
+                self.thing.fault(file.name, e)
             finally:
                 self._unload()
 
@@ -157,7 +162,7 @@ class Files:
     def _loaded(self, name):
         # The function run() of a module, until _unload()
         self._busy += 1
-        if self._busy > self.max_waiting + 1:
+        if self._busy - self.apart > self.max_waiting + 1:
             raise OSError("busy with other files; try again later")
         if not self.thing.spare():
             raise OSError("no memory for files now; try again later")

@@ -34,6 +34,8 @@ async def draw(history, entry, seconds, now, zone, thumb=None):
         return x
 
     value = entry.value
+    if not isinstance(value, (bool, int, float)):  # history keeps no texts
+        value = None
     binary = isinstance(value, bool) or value is None and not unit
     least = 1e31
     most = -least

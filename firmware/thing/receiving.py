@@ -22,6 +22,7 @@ async def run(files, stanza, asker):
         name, url, size, sha, id = _offer(stanza)
         stanza.children = ()  # a transfer may take long
         entry = _entry(files, name, asker)
+        name = clean(name)
     except ValueError as e:
         return str(e), False
     text = "{}: {}: ".format(entry.name, plain(name))
@@ -30,11 +31,15 @@ async def run(files, stanza, asker):
         if not url and files.lock.locked():
             raise ValueError("I am busy with another file; try again later")
         async with files.lock:
+            if entry.working:
+                raise ValueError("the one before is still being used; try again later")
             try:
                 if url:
                     await _fetch(files, url, box)
                 else:
                     await _listen(files, (asker.jid, id), box)
+                # It may have been long: the role is looked up again
+                _entry(files, name, asker)
                 box.keep()
             finally:
                 box.drop()
@@ -50,6 +55,8 @@ async def run(files, stanza, asker):
     said = "{}, {}".format(name, amount(box.size))
     entry.value = said
     entry.when = thing.clock.uptime_s()
+    files.apart += 1
+    entry.working = True
     try:
         result = await thing.call(thing.act_s, entry.do, box.path)
         if hasattr(result, "share"):
@@ -60,6 +67,9 @@ async def run(files, stanza, asker):
         if not isinstance(e, ValueError):
             thing.fault(entry.name, e)
             text = "failed: " + text
+    finally:
+        entry.working = False
+        files.apart -= 1
     thing.changed(entry)
     return "{}: {}".format(entry.name, plain(text)), True
 
@@ -120,7 +130,8 @@ def _entry(files, name, asker):
     for c in b'/\\:*?"<>|':
         if c in raw:
             raise ValueError('The name of that file cannot be: no path, and none of :*?"<>|.')
-    if not 0 < len(name) <= files.max_name or clean(name) != name or name.startswith("."):
+    seen = len(clean(name)) == len(name) and min(raw or b"\0") > 31 and 127 not in raw
+    if not seen or len(name) > files.max_name or name.startswith("."):
         raise ValueError("The name of that file cannot be: one line, and no dot in front of it.")
     raw = raw.lower()
     fit = [e for e in found if raw.endswith(e.suffix.encode().lower())]
@@ -160,6 +171,10 @@ class _Box:
             os.mkdir(folder)
         except OSError:  # it is there
             pass
+        known = [e.name + e.suffix for e in files.thing.registry.kind(Incoming)]
+        for name in os.listdir(folder):
+            if name not in known:  # of an earlier program
+                os.remove(folder + "/" + name)
         kept = [folder + "/" + name for name in os.listdir(folder)]
         kept = sum([os.stat(path)[6] for path in kept if path != self.path])
         most = max(0, min(self._entry.max, files.max_bytes - kept))
@@ -167,7 +182,9 @@ class _Box:
             raise ValueError("it has {} bytes, and may have {} at most".format(size, most))
         status = os.statvfs(folder)
         free = status[1] * status[4] - files.spare_bytes
-        if free < (most if size is None else size):
+        if size is None:
+            most = min(most, max(0, free))
+        elif free < size:
             raise ValueError("there is room for {} in flash".format(amount(max(0, free))))
         return most
 
@@ -189,6 +206,12 @@ class _Box:
             raise ValueError("it has more than {} bytes".format(self._most))
         self._digest.update(data)
         self._f.write(data)
+
+    def ended(self, whole):
+        """Raises OSError where nobody can tell its end from a cut: it was not `whole`, and neither
+        size nor hash was said."""
+        if not (whole or self._sha or self._said is not None):
+            raise OSError("the server does not say how long it is")
 
     def keep(self):
         """Put it in its place, where it is whole; raises ValueError, OSError."""
@@ -236,6 +259,7 @@ async def _fetch(files, url, box):
             if not data:
                 break
             box.add(data)
+        box.ended(response.whole)
     finally:
         response.close()
 

@@ -82,6 +82,8 @@ class Source:
         else:
             self._view = memoryview(source)
             self.size = len(self._view)
+            if len(bytes(self._view[:1])) > 1:
+                raise ValueError("its source has to be of bytes")
             self._pieces = None
 
     def chunks(self):

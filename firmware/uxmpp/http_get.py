@@ -40,6 +40,8 @@ class Download(Response):
     size = None
     #: Where the answer redirects to, or None.
     location = None
+    #: Whether read() tells a cut from the end.
+    whole = False
     _left = None  # bytes of the body, or of the chunk, that are to come
     _chunked = False
 
@@ -66,6 +68,7 @@ class Download(Response):
         if self._chunked:  # it counts, whatever length is told
             self._left = None
         self.size = self._left
+        self.whole = self._chunked or self.size is not None
         return status
 
     def read(self, n=MAX_WRITE):

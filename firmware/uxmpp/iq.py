@@ -29,11 +29,17 @@ async def ask(client, kind, payload, to, timeout):
         error = answer.find("error") or answer
         text = None
         kind = "undefined-condition"
+        retry = None
         for c in error.elements():
+            if c.name == "retry":
+                retry = c.get("stamp")
             if c.xmlns == STANZAS:
                 if c.name == "text":
                     text = c.text
                 else:
                     kind = c.name
-        raise StanzaError(kind, error.get("type"), text)
+        e = StanzaError(kind, error.get("type"), text)
+        #: When to ask again, where the error says so (XEP-0363 section 7), as XEP-0082 has it.
+        e.retry = retry
+        raise e
     return answer

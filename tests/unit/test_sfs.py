@@ -3,6 +3,7 @@
 import asyncio
 
 from helper import raises
+from uxmpp import iq
 from uxmpp.client import StanzaError
 from uxmpp.xep import oob, sfs, upload
 from uxmpp.xml import Parser
@@ -195,3 +196,35 @@ def test_slot():
         SLOT.format(plain.replace("//u", "//me:secret@u") + GET),
     ):
         raises(ValueError, asked, bad)
+
+
+class Refuses:
+    """Answers each question as a server whose quota is reached."""
+
+    max_iqs = 8
+
+    def __init__(self, more):
+        self.iqs = {}
+        self.more = more
+
+    async def send(self, el):
+        entry = self.iqs[el.get("id")]
+        entry[2] = parsed(
+            "<iq type='error'><error type='wait'><resource-constraint "
+            "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>" + self.more + "</error></iq>"
+        )
+        entry[1].set()
+
+
+def test_when_to_ask_again():
+    for more, retry in (
+        ("", None),
+        ("<retry xmlns='urn:xmpp:http:upload:0' stamp='2026-12-03T23:42:05Z'/>",
+         "2026-12-03T23:42:05Z"),
+    ):  # fmt: skip
+        try:
+            asyncio.run(iq.ask(Refuses(more), "get", parsed("<a/>"), "u.example", 5))
+        except StanzaError as e:
+            assert (e.condition, e.kind, e.retry) == ("resource-constraint", "wait", retry)
+        else:
+            raise AssertionError(more)
