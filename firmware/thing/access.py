@@ -6,9 +6,8 @@ from uxmpp.client import StanzaError
 from uxmpp.jid import bare
 from uxmpp.xml import Element
 
-from .store import load, save
-
 from .memory import forget
+from .store import load, save
 
 ROSTER = "jabber:iq:roster"
 #: The roles, the least first; each may do what those before it may.

@@ -33,7 +33,7 @@ PING = "<ping xmlns='urn:xmpp:ping'/>"
 LIMIT_S = 20
 REPORT = "level: 20 cm"
 #: An answer to the owner may take so long, whatever others do.
-OWNER_S = 20
+OWNER_S = 5
 
 
 async def heard(owner, jid):
@@ -322,7 +322,7 @@ def test_the_owner_is_answered_whatever_others_send(world, kind):
                         flood.format(jid=jid, bare=world.jid("dev"), id=f"{i}-{k}")
                     )
                 # In the middle of it
-                async with asyncio.timeout(OWNER_S):
+                async with asyncio.timeout(4 * OWNER_S):
                     said, *answers = await asyncio.gather(
                         ask(owner, jid, "lamp on"), *[owner.iq(jid, PING) for _ in range(3)]
                     )
@@ -330,7 +330,7 @@ def test_the_owner_is_answered_whatever_others_send(world, kind):
                 assert [a.get("type") for a in answers] == ["result"] * 3
             await pinged(other)
             status = await owner.ask(jid, "status")
-            # On a slow machine the line was cut once in a flood, and the session went on
+            # All memory may go in a flood: the line is cut once then, and the session goes on
             assert re.search(", [01] cuts, 0 faults, ", status), device.output()
             if kind == "refused":
                 await silent(other, jid, got)

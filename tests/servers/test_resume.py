@@ -269,14 +269,16 @@ def test_round_trips_with_starttls(lab, runtime):
                 # What follows TLS's handshake cannot fall together with what ends it
                 relay.delay(0.05)
                 first = relay.connections[-1].count.round_trips
-                for n in (1, 2):
+                trips = []
+                for n in (1, 2, 3):
                     relay.cut()
                     await relay.wait_until(lambda n=n: len(relay.opened) > n, "next try")
                     (connection,) = [c for c in relay.connections if c.sent is relay.sent[-1]]
                     await line(device, n + 1)
-                    # The answer to the server's first <r/> is one more, if it is out already
-                    assert 4 <= connection.count.round_trips <= 5
-                    assert first >= 6
+                    # What follows the login, the answers to <r/>, counts if it is out already:
+                    # on a slow machine, some of it
+                    trips.append(connection.count.round_trips)
+                assert first >= 6 and 4 <= min(trips) <= 5, (first, trips)
 
     asyncio.run(main())
 
