@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from ..lab.errors import LabError
+from ..errors import UxmppError
 from . import demo, install_service, run
 
 app = typer.Typer(
@@ -31,7 +31,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app()
-    except LabError as e:
+    except UxmppError as e:
         print(f"uxmpp: {e}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

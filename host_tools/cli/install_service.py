@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..lab.errors import LabError
+from ..errors import UxmppError
 from ..linux import run as linux
 from ..linux.service import Service
 from ..provision import device_file
@@ -39,7 +39,7 @@ def install_service(
     found = device_file.read(config)
     name = found.name if name is None else name
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", name):
-        raise LabError(f"name {name[:64]!r}: must be letters, digits, - and _, 64 at most")
+        raise UxmppError(f"name {name[:64]!r}: must be letters, digits, - and _, 64 at most")
     service = Service(name, linux.find_app(app, found), found, user)
     if show:
         print(service.text(), end="")

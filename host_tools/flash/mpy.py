@@ -11,6 +11,8 @@ from io import BytesIO
 from pathlib import Path
 from string import ascii_lowercase
 
+from ..errors import UxmppError
+
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 COMPILE_LIMIT_S = 60.0
 #: The most compiled files that are kept in memory.
@@ -24,8 +26,8 @@ LIBRARY_OPT = 3
 HOST_ONLY = "*_cpython.py"
 
 
-class MpyError(Exception):
-    """One line for the user: what was to be compiled, and why it was not."""
+class MpyError(UxmppError):
+    """What was to be compiled, and why it was not."""
 
 
 def compile_file(

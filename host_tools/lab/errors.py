@@ -1,8 +1,10 @@
 """The errors of the lab."""
 
+from ..errors import UxmppError
 
-class LabError(Exception):
-    """One line for the user: what was wrong, where, and what to do about it."""
+
+class LabError(UxmppError):
+    """The lab cannot do what it was asked to."""
 
 
 class LabTimeout(LabError, TimeoutError):  # noqa: N818 - reads better where it is caught

@@ -17,8 +17,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+from ..errors import UxmppError
 from ..flash.mpy import FIRMWARE
-from ..lab.errors import LabError
 from ..provision.device_file import DeviceFile
 from ..provision.secret import VARIABLE, password
 from .errors import HardwareError
@@ -34,10 +34,10 @@ _CONFIG = "device.json"
 
 def find_app(app: str | None, config: DeviceFile) -> Path:
     """Return the file of `app`: a path, one beside the device.toml where it is named there, or
-    the name of one in firmware/apps. Raises LabError."""
+    the name of one in firmware/apps. Raises UxmppError."""
     given = app or config.app
     if not given:
-        raise LabError(f'which app? Name its file, or write app = "…" into {config.path}')
+        raise UxmppError(f'which app? Name its file, or write app = "…" into {config.path}')
     beside = Path(given) if app else config.path.parent / given
     ours = FIRMWARE / "apps" / f"{given.removesuffix('.py')}.py"
     for path in (beside, ours) if Path(given).name == given else (beside,):
@@ -45,14 +45,14 @@ def find_app(app: str | None, config: DeviceFile) -> Path:
             if path.is_file():
                 return path.absolute()
         except OSError as e:
-            raise LabError(f"{path}: cannot be read: {e.strerror}") from None
+            raise UxmppError(f"{path}: cannot be read: {e.strerror}") from None
     there = ", ".join(sorted(p.stem for p in ours.parent.glob("*.py")))
-    raise LabError(f"{beside}: there is no such app; uxmpp itself has {there}")
+    raise UxmppError(f"{beside}: there is no such app; uxmpp itself has {there}")
 
 
 def state_folder(name: str, given: Path | None = None) -> Path:
     """Return the folder that a device of that name keeps its files in: `given`, or systemd's, or
-    the user's own. Raises LabError."""
+    the user's own. Raises UxmppError."""
     if given:
         return given.absolute()
     systemd = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
@@ -62,17 +62,17 @@ def state_folder(name: str, given: Path | None = None) -> Path:
     try:
         return Path(home).expanduser().absolute() / "uxmpp" / name
     except RuntimeError:
-        raise LabError("the user has no home: name the folder for its files, --state") from None
+        raise UxmppError("the user has no home: name the folder for its files, --state") from None
 
 
 def run(app: Path, config: DeviceFile, state: Path) -> int:
     """Run `app` until it ends, with its files in the folder `state`; the exit code. Raises
-    LabError."""
+    UxmppError."""
     if not hasattr(os, "fork"):
-        raise LabError("uxmpp run needs Linux")
+        raise UxmppError("uxmpp run needs Linux")
     secret = password(config.jid, config.values.get("password"), ask="keys" not in config.values)
     if not secret and not config.values.get("keys"):
-        raise LabError(
+        raise UxmppError(
             f"{config.jid}: there is no password: set {VARIABLE}, or keep it by "
             f"`keyring set uxmpp {config.jid}`, or give systemd the credential `password`"
         )
@@ -89,7 +89,7 @@ def run(app: Path, config: DeviceFile, state: Path) -> int:
         sys.stdout, sys.stderr = out, Lines(sys.stderr, ERROR, journal)
         try:
             return _run(app, out)
-        except LabError as e:  # in the journal, an error
+        except UxmppError as e:  # in the journal, an error
             print(f"uxmpp: {e}", file=sys.stderr)
             return 1
         finally:
@@ -105,18 +105,18 @@ def _run(app: Path, out: Lines) -> int:
     try:
         runpy.run_path(str(app), run_name="__main__")
     except SyntaxError as e:
-        raise LabError(f"{e.filename}:{e.lineno}: {e.msg}") from None
+        raise UxmppError(f"{e.filename}:{e.lineno}: {e.msg}") from None
     except UnicodeDecodeError as e:
-        raise LabError(f"{app}: is not UTF-8: {e.reason}") from None
+        raise UxmppError(f"{app}: is not UTF-8: {e.reason}") from None
     except HardwareError as e:
-        raise LabError(f"{_place(e, app)}{e}") from None
+        raise UxmppError(f"{_place(e, app)}{e}") from None
     except ModuleNotFoundError as e:
-        raise LabError(
+        raise UxmppError(
             f"{_place(e, app)}there is no module {e.name} here: put {e.name}.py beside the app, "
             "or into the folder lib there"
         ) from None
     except ImportError as e:
-        raise LabError(f"{_place(e, app)}{e}") from None
+        raise UxmppError(f"{_place(e, app)}{e}") from None
     except Exception as e:
         # A mistake in the program: whoever wrote it needs all of it, but for what is ours
         tb = e.__traceback__
@@ -205,16 +205,16 @@ def _locked(folder: Path) -> Iterator[None]:
         found = folder.stat()
         if found.st_mode & 0o002 or found.st_uid not in (os.geteuid(), 0):
             # They could have what is written there land elsewhere, by links
-            raise LabError(f"{folder}: others can write there: name another --state")
+            raise UxmppError(f"{folder}: others can write there: name another --state")
         lock = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
         os.chdir(folder)
     except OSError as e:
-        raise LabError(f"{folder}: cannot be the device's folder: {e.strerror}") from None
+        raise UxmppError(f"{folder}: cannot be the device's folder: {e.strerror}") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
-        raise LabError(f"{folder}: another `uxmpp run` works there") from None
+        raise UxmppError(f"{folder}: another `uxmpp run` works there") from None
     try:
         yield
     finally:
@@ -227,7 +227,7 @@ def _device_json(made: dict[str, object]) -> Iterator[None]:
     the password does not get onto the SD card."""
     path = Path(_CONFIG)
     if path.exists() and not path.is_symlink():
-        raise LabError(
+        raise UxmppError(
             f"{path.absolute()}: is in the way: with device.toml it is made anew each time; "
             "remove it, or name another --state"
         )
@@ -241,7 +241,7 @@ def _device_json(made: dict[str, object]) -> Iterator[None]:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.write(fd, text)
     except OSError as e:
-        raise LabError(f"{path.absolute()}: cannot be made: {e.strerror}") from None
+        raise UxmppError(f"{path.absolute()}: cannot be made: {e.strerror}") from None
     try:
         yield
     finally:

@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import UxmppError
 from ..flash.mpy import FIRMWARE
-from ..lab.errors import LabError
 from ..provision.device_file import DeviceFile
 from ..provision.secret import CREDENTIAL
 
@@ -56,7 +56,7 @@ class Service:
         return folder / f"{self.name}.password"
 
     def text(self) -> str:
-        """Return the unit. Raises LabError."""
+        """Return the unit. Raises UxmppError."""
         config = self.config.path.absolute()
         # In the first word $ is no variable
         command = [str(_program())]
@@ -93,14 +93,14 @@ class Service:
         # The manager of a user can do none of this
         found = config.stat()
         if not found.st_uid and not found.st_mode & 0o004:
-            raise LabError(
+            raise UxmppError(
                 f"{config} is root's alone: chown it to the user that the device is to run as, or "
                 "keep the password elsewhere and chmod 644"
             )
         try:
             owner = pwd.getpwuid(found.st_uid).pw_name
         except KeyError:
-            raise LabError(f"{config}: its owner {found.st_uid} is no user here") from None
+            raise UxmppError(f"{config}: its owner {found.st_uid} is no user here") from None
         used = [config, self.app, FIRMWARE, _program(), Path(sys.prefix), Path(sys.base_prefix)]
         made = self.config.device_json()
         used += [Path(part["ca"]) for part in (made, made.get("files", {})) if part.get("ca")]
@@ -126,7 +126,7 @@ class Service:
         ]
 
     def install(self, *, force: bool = False) -> bool:
-        """Write the unit; whether it was another, or none. Raises LabError, also for another one
+        """Write the unit; whether it was another, or none. Raises UxmppError, also for another one
         that is there, unless `force`."""
         text = self.text()
         path = self.path
@@ -135,7 +135,7 @@ class Service:
             if before == text:
                 return False
             if before is not None and not force:
-                raise LabError(f"{path} is there and is another one: --force overwrites it")
+                raise UxmppError(f"{path} is there and is another one: --force overwrites it")
             path.parent.mkdir(parents=True, exist_ok=True)
             new = path.with_name(f".{path.name}.new")
             new.write_text(text, "utf-8")
@@ -143,13 +143,13 @@ class Service:
             new.replace(path)
         except (PermissionError, UnicodeDecodeError) as e:
             if self.user or isinstance(e, UnicodeDecodeError):
-                raise LabError(f"{path} cannot be written: {e}") from None
-            raise LabError(
+                raise UxmppError(f"{path} cannot be written: {e}") from None
+            raise UxmppError(
                 f"{path} is root's to write: sudo {_program()} install-service …, "
                 "or a service of your own with --user"
             ) from None
         except OSError as e:
-            raise LabError(f"{path} cannot be written: {e.strerror}") from None
+            raise UxmppError(f"{path} cannot be written: {e.strerror}") from None
         return True
 
     def next_steps(self) -> list[str]:
@@ -183,14 +183,14 @@ def _program() -> Path:
     beside = Path(sys.executable).with_name("uxmpp")
     found = beside if beside.exists() else Path(shutil.which("uxmpp") or beside)
     if not found.exists():
-        raise LabError(f"{beside} is missing: install uxmpp, pip install -e '.[linux]'")
+        raise UxmppError(f"{beside} is missing: install uxmpp, pip install -e '.[linux]'")
     return found.absolute()
 
 
 def _specifiers(text: str) -> str:
     # What is no UTF-8 is a surrogate here
     if any(c < " " or "\ud800" <= c <= "\udfff" for c in text):
-        raise LabError(f"{text!r}: a path with a line break or the like: systemd cannot take it")
+        raise UxmppError(f"{text!r}: a path with a line break or the like: systemd cannot take it")
     return text.replace("%", "%%")
 
 

@@ -18,8 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..errors import UxmppError
 from ..flash.mpy import FIRMWARE
-from ..lab.errors import LabError
 from . import toml_lines
 
 #: The most bytes of a file.
@@ -75,7 +75,7 @@ _SAID = {
 _PEOPLE = ("owners", "operators", "viewers")
 
 
-class DeviceFileError(LabError):
+class DeviceFileError(UxmppError):
     """device.toml cannot be used; the text says where, what, and what is expected."""
 
 
@@ -327,7 +327,7 @@ def _check_as_device(found: DeviceFile) -> None:
 def _firmware(name: str) -> Any:
     """Return a module of the firmware, whose own folder is where it is found."""
     if not FIRMWARE.is_dir():
-        raise LabError(
+        raise UxmppError(
             f"{FIRMWARE} is missing: install uxmpp from its repository, pip install -e ."
         )
     if str(FIRMWARE) not in sys.path:

@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from ..lab.errors import LabError
+from ..errors import UxmppError
 
 VARIABLE = "UXMPP_PASSWORD"
 #: What the keyring and systemd know it by.
@@ -17,7 +17,7 @@ CREDENTIAL = "password"
 def password(jid: str, kept: str | None = None, *, ask: bool = True) -> str | None:
     """Return the password of `jid`, or None where nobody has it: systemd's credential, the
     environment (which forgets it), `kept`, the keyring if there is one, or with `ask` whoever
-    sits at the terminal. Raises LabError for a credential that cannot be read."""
+    sits at the terminal. Raises UxmppError for a credential that cannot be read."""
     given = os.environ.pop(VARIABLE, None)
     return _credential() or given or kept or _keyring(jid) or (_typed(jid) if ask else None)
 
@@ -33,7 +33,7 @@ def _credential() -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as e:
-        raise LabError(f"{path}: the password cannot be read: {e}") from None
+        raise UxmppError(f"{path}: the password cannot be read: {e}") from None
 
 
 def _keyring(jid: str) -> str | None:

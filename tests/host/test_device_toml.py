@@ -274,5 +274,5 @@ def test_password(monkeypatch, tmp_path):
     assert secret.password("a@b.c", "kept") == " systemd's "
     assert secret.VARIABLE not in os.environ
     (tmp_path / "password").write_bytes(b"\xff")
-    with pytest.raises(secret.LabError, match="the password cannot be read"):
+    with pytest.raises(secret.UxmppError, match="the password cannot be read"):
         secret.password("a@b.c")

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from host_tools.cli import app
+from host_tools.errors import UxmppError
 from host_tools.lab import systemd
 from host_tools.lab.certs import Authority
-from host_tools.lab.errors import LabError
 from host_tools.linux import service
 
 DEVICE = 'jid = "kitchen@lab.example"\nowners = ["ann@lab.example"]\nca = "authority/ca.pem"\n'
@@ -63,7 +63,7 @@ def test_unit(place):
         assert verdict(place, text) == []
         assert "hush" not in text and "LoadCredential" not in text and "Watchdog" not in text
     else:
-        with pytest.raises(LabError, match="is root's alone: chown it"):
+        with pytest.raises(UxmppError, match="is root's alone: chown it"):
             said("my app.py", "--print")
 
 
@@ -105,7 +105,7 @@ def test_service_of_ones_own(place):
     again = said(*args)
     assert "is there already" in again and "systemd-ask-password" not in again
     unit.write_text(before := "[Unit]\nDescription=mine\n")
-    with pytest.raises(LabError, match="is there and is another one: --force"):
+    with pytest.raises(UxmppError, match="is there and is another one: --force"):
         said(*args)
     assert unit.read_text() == before
     assert "is written" in said(*args, "--force")
@@ -144,6 +144,6 @@ def test_what_cannot_be(place, monkeypatch, command, args, pattern):
     if "new" not in args:
         monkeypatch.setenv("UXMPP_PASSWORD", "x")
     monkeypatch.setattr("os.umask", lambda mask: 0)
-    with pytest.raises(LabError, match=pattern) as e:
+    with pytest.raises(UxmppError, match=pattern) as e:
         said(*args, command=command)
     assert "\n" not in str(e.value)
