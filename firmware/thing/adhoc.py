@@ -7,7 +7,7 @@ from uxmpp.client import STANZAS, StanzaError
 from uxmpp.xml import Element
 
 from . import dataform
-from .forms import XMLNS
+from .forms import Written, XMLNS
 from .registry import Command, Control, show
 
 
@@ -44,7 +44,7 @@ def disco(forms, stanza, query):
         for e in found:
             attrs = {"jid": client.jid, "node": e.name, "name": _title(e)}
             items.append(Element("item", None, attrs).to_bytes())
-        result.children.append(_Written(b"".join(items)))
+        result.children.append(Written(b"".join(items)))
     elif node and not found:
         raise StanzaError("item-not-found")
     return result
@@ -202,14 +202,8 @@ async def _read(forms):
             field = Element("field", None, {"var": e.name})
             field.add("value", None, None, e.state())
             fields.append(field.to_bytes())
-    x.children.append(_Written(b"".join(fields)))
+    x.children.append(Written(b"".join(fields)))
     return x
-
-
-class _Written(Element):
-    # Elements, as bytes: those of a long list would take six times the room
-    def _write(self, out, xmlns):
-        out.append(self.name)
 
 
 def _title(entry):

@@ -322,16 +322,15 @@ def test_the_owner_is_answered_whatever_others_send(world, kind):
                         flood.format(jid=jid, bare=world.jid("dev"), id=f"{i}-{k}")
                     )
                 # In the middle of it
-                async with asyncio.timeout(4 * OWNER_S):
+                async with asyncio.timeout(OWNER_S):
                     said, *answers = await asyncio.gather(
                         ask(owner, jid, "lamp on"), *[owner.iq(jid, PING) for _ in range(3)]
                     )
-                assert said == "lamp: on"
+                assert said == "lamp: on", device.output()
                 assert [a.get("type") for a in answers] == ["result"] * 3
             await pinged(other)
             status = await owner.ask(jid, "status")
-            # All memory may go in a flood: the line is cut once then, and the session goes on
-            assert re.search(", [01] cuts, 0 faults, ", status), device.output()
+            assert ", 0 cuts, 0 faults, " in status, device.output()
             if kind == "refused":
                 await silent(other, jid, got)
                 # When the flood is over it is as if there had been none
