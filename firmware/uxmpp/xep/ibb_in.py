@@ -50,7 +50,9 @@ class Stream:
             text = a2b_base64(text)
             if len(text) > self._block:
                 raise StanzaError("bad-request")
-            self.sink.write(text)
+            more = self.sink.write(text)
+            if more:
+                await more
         except Exception as e:
             await self.fail()
             raise e
