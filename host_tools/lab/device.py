@@ -12,8 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from ..flash import bytecode
 from ..flash.mpy import FIRMWARE, LIBRARY_OPT, compile_file
-from . import bytecode, micropython
+from . import micropython
 from .errors import LabError
 from .process import POLL_S, STOP_LIMIT_S, Child
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from host_tools.flash import mpy
-from host_tools.lab import bytecode, ejabberd_program, micropython, mosquitto, prosody_program
+from host_tools.flash import bytecode, mpy
+from host_tools.lab import ejabberd_program, micropython, mosquitto, prosody_program
 from host_tools.lab.ejabberd import Ejabberd
 from host_tools.lab.errors import LabError
 from host_tools.lab.lab import Lab

@@ -2,8 +2,7 @@
 
 import pytest
 
-from host_tools.flash import mpy
-from host_tools.lab import bytecode
+from host_tools.flash import bytecode, mpy
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from host_tools.lab import bytecode, micropython
+from host_tools.flash import bytecode
+from host_tools.lab import micropython
 from host_tools.lab.chromium import Chromium
 from host_tools.lab.converse import Converse
 from host_tools.lab.device import BOARD_HEAP, Device

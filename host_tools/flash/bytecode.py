@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from ..flash import mpy
-from .cache import locked
+from . import mpy
 
 #: The most trees that are kept; those that were not used for longest leave.
 MAX_TREES = 24
@@ -35,6 +34,13 @@ def _put(what: str, source: Path, target: Path, make: Callable[[Path], object]) 
     for path in sorted(source.rglob("*.py")):
         text = path.read_bytes()
         key.update(f"\0{path.relative_to(source)}\0{len(text)}\0".encode() + text)
+    try:
+        from ..lab.cache import locked
+    except ImportError:  # no fcntl: Windows
+        with tempfile.TemporaryDirectory() as made:
+            make(Path(made, "tree"))
+            shutil.copytree(Path(made, "tree"), target, dirs_exist_ok=True)
+        return
     with locked("bytecode") as cache:
         folder = cache / "bytecode"
         kept = folder / f"{what}-{key.hexdigest()[:16]}"
