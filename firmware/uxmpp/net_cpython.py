@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from functools import lru_cache
 
 from . import net
 
@@ -10,14 +11,21 @@ class Context:
     """As net.Context."""
 
     def __init__(self, ca, pin):
-        self.ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.ctx = _context(not pin and ca)
         self.pin = pin
-        if pin:
-            # Connection.start_tls() compares, before anything is sent
-            self.ctx.check_hostname = False
-            self.ctx.verify_mode = ssl.CERT_NONE
-        else:
-            self.ctx.load_verify_locations(cadata=ca)
+
+
+@lru_cache(maxsize=16)
+def _context(ca):
+    # Shared: one takes more memory than the rest of a client, and there may be many
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca:
+        ctx.load_verify_locations(cadata=ca)
+    else:
+        # Connection.start_tls() compares the pin, before anything is sent
+        ctx.check_hostname = False
+        ctx.verify_mode = ssl.CERT_NONE
+    return ctx
 
 
 async def address(host, nameserver):

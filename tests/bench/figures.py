@@ -1,9 +1,9 @@
 """All figures, in the order in which they are measured and shown."""
 
-from . import imports, parsing, resume, sessions, sizes, soak, surfaces, wire
+from . import flashing, fleet, imports, parsing, resume, sessions, sizes, soak, surfaces, wire
 from .registry import FIGURES
 
-FAMILIES = (sizes, imports, sessions, surfaces, wire, resume, parsing, soak)
+FAMILIES = (sizes, imports, sessions, surfaces, wire, flashing, resume, parsing, fleet, soak)
 
 _in_order = [
     f for family in FAMILIES for f in FIGURES.values() if f.measure.__module__ == family.__name__
