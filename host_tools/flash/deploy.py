@@ -35,13 +35,7 @@ v=os.statvfs('.')
 print(repr((sys.platform,getattr(i,'_machine','?'),tuple(i.version[:3]),getattr(i,'_mpy',0)&255,
  gc.mem_free(),v[1],v[2],v[4])))
 """
-_SLOTS = """
-import slots
-print(repr((slots.state(),slots.whole('a'),slots.whole('b'),slots.head('a'),slots.head('b'))))
-slots.leave()
-del slots
-gc.collect()
-"""
+_HEADS = "import slots\nprint(repr((slots.head('a'),slots.head('b'))))"
 
 
 class DeployError(UxmppError):
@@ -85,9 +79,8 @@ class Held:
     layout: bool
     #: The slot that a deployment goes to.
     slot: str
-    #: The slot that the board starts, or None; and whether each slot is whole.
-    starts: str | None
-    whole: Mapping[str, bool]
+    #: Whether the other slot is whole.
+    spare: bool
     #: What the manifests of the slots say, {} without one.
     heads: Mapping[str, Mapping[str, str]]
     slot_files: Mapping[str, tuple[int, str]]
@@ -137,28 +130,29 @@ def prepare(board: Board, device: DeviceFile) -> None:
     content.settings_files(device)
 
 
-def look(repl: Repl) -> Held:
+def look(repl: Repl, about: About | None = None) -> Held:
     """Return what the board holds. Raises ReplError."""
-    about = _about(repl)
+    about = about or ask(repl)
     root = dict(repl.list("", hashed=False))
     layout = "slots.mpy" in root
-    starts, whole = None, {"a": False, "b": False}
-    heads: dict[str, dict[str, str]] = {"a": {}, "b": {}}
+    heads: dict[str, dict[str, str]] = {slot: {} for slot in content.SLOTS}
+    chosen = starts = None
     if layout:
         try:
-            told = repl.run(_SLOTS)
-            state, whole["a"], whole["b"], heads["a"], heads["b"] = _literal(repl, told)
-            starts = state[0]
+            heads["a"], heads["b"] = _literal(repl, repl.run(_HEADS))
         except OnBoardError:
             # A loader that does not load
             layout = False
-    chosen = None
-    if "slot" in root:
-        text = (repl.read("slot") or b"").decode(errors="replace")
-        chosen = text if text.split(" ")[0] in content.SLOTS else None
+    if layout:
+        text = (repl.read("slot") or b"").decode(errors="replace") if "slot" in root else ""
+        chosen = text if text.partition(" ")[0] in content.SLOTS else None
+        there = [slot for slot in content.SLOTS if heads[slot]]
+        starts = there[0] if len(there) == 1 else repl.value("slots.state()[0]") if there else None
     # Where a deployment was cut off, the slot is not the one that starts any more
-    slot = chosen.split(" ")[0] if chosen else starts or "a"
+    slot = chosen.partition(" ")[0] if chosen else starts or "a"
     files = {path[2:]: found for path, found in repl.list(slot).items()}
+    other = "b" if slot == "a" else "a"
+    spare = bool(heads[other]) and bool(repl.value(f"slots.whole({other!r})"))
     for path in root:
         if path in _HASHED or path.startswith("avatar"):
             root[path] = (root[path][0], repl.run(f"print(sha({path!r}))").strip())
@@ -168,10 +162,11 @@ def look(repl: Repl) -> Held:
             settings = json.loads(repl.read("device.json") or b"{}")
     if not isinstance(settings, dict):
         settings = {}
-    return Held(about, layout, slot, starts, whole, heads, files, root, chosen, settings)
+    return Held(about, layout, slot, spare, heads, files, root, chosen, settings)
 
 
-def _about(repl: Repl) -> About:
+def ask(repl: Repl) -> About:
+    """Return what the board says of itself. Raises ReplError."""
     platform, machine, version, *rest = _literal(repl, repl.run(_ABOUT))
     return About(platform, machine, tuple(version), *rest)
 
@@ -183,22 +178,30 @@ def _literal(repl: Repl, text: str) -> Any:
         raise ReplError(f"port {repl.port}: the board says {text[:80]!r}") from None
 
 
+def unfit(board: Board, about: About) -> tuple[str, str] | None:
+    """Return why a board that says this of itself is not `board`, or has no MicroPython for us,
+    and what to do; None where it fits."""
+    if about.platform != board.port or about.mcu not in (board.mcu, None):
+        return (
+            f"this board is {about.machine[:60]}, and device.toml says board = {board.name!r}",
+            "take the board that is meant, by --port, or correct the file",
+        )
+    if about.version[:2] < LEAST or about.mpy != content.MPY:
+        return (
+            f"MicroPython {about.release} there is not one that this runs on, "
+            f"{'.'.join(map(str, LEAST))} or newer",
+            "`uxmpp flash` brings one",
+        )
+    return None
+
+
 def check(board: Board, device: DeviceFile, held: Held, port: str, *, replace: bool) -> None:
     """Raise DeployError where the board is another one than device.toml means. `replace`: it may
     be another device, or hold the program of another board."""
-    about = held.about
     told = f"{device.path} says board = {board.name!r}"
-    if about.platform != board.port or about.mcu not in (board.mcu, None):
-        raise DeployError(
-            f"port {port}: this board is {about.machine}, and {told}: take the board that is "
-            "meant, by --port, or correct the file. Nothing was changed"
-        )
-    if about.version[:2] < LEAST or about.mpy != content.MPY:
-        raise DeployError(
-            f"port {port}: MicroPython {about.release} there is not what this runs on "
-            f"({'.'.join(map(str, LEAST))} or newer): `uxmpp flash` brings another. Nothing was "
-            "changed"
-        )
+    wrong = unfit(board, held.about)
+    if wrong:
+        raise DeployError(f"port {port}: {wrong[0]}: {wrong[1]}. Nothing was changed")
     if replace:
         return
     jid = held.settings.get("jid")
@@ -253,8 +256,7 @@ def plan(
     kept = [] if held.layout else [path for path in content.LOADER if path in loader
                                    and held.root.get(path, (0,))[0]]  # fmt: skip
     notes += [f"{path} that was there is kept as {path}{KEPT}" for path in kept]
-    other = "b" if slot == "a" else "a"
-    choose = held.chosen != slot if held.chosen else held.whole[other]
+    choose = held.chosen != slot if held.chosen else held.spare
     if held.chosen and " " in held.chosen:
         notes.append(f"slot {slot} starts for good now (it said: {held.chosen[:60]})")
     return Plan(
@@ -301,9 +303,9 @@ def _settings(
     changed = {}
     for path, data in files.items():
         if path == "device.json":
-            if made != there:
+            differs = sorted(k for k in {*made, *there} if made.get(k) != there.get(k))
+            if differs:
                 changed[path] = data
-                differs = sorted(k for k in {*made, *there} if made.get(k) != there.get(k))
                 if there:
                     notes.append(f"device.json changes: {', '.join(differs)}")
         elif held.root.get(path) != _print(data):
@@ -345,7 +347,7 @@ def check_room(held: Held, todo: Plan, port: str) -> None:
     if todo.changes and least * about.block < min(SLACK, about.blocks * about.block // 16):
         missing = min(SLACK, about.blocks * about.block // 16) - least * about.block
         other = "b" if todo.slot == "a" else "a"
-        empty = f", or empty its slot {other}" if held.whole[other] else ""
+        empty = f", or empty its slot {other}" if held.spare else ""
         raise DeployError(
             f"port {port}: the board is full: {size(missing)} more would have to be free than "
             f"the {size(about.free)} that are: remove files of your own (mpremote fs ls){empty}, "
@@ -441,7 +443,7 @@ def _cut(repl: Repl, held: Held, todo: Plan, error: BaseException, at: str, bega
             state = "its old program starts still"
     elif not held.layout:
         state = "its old program starts still, ours is not whole yet"
-    elif held.whole[other]:
+    elif held.spare:
         version = held.heads[other].get("version", "?")[:20]
         state = f"slot {todo.slot} is not whole: it starts version {version} of slot {other}"
     else:

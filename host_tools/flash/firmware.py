@@ -24,6 +24,7 @@ _SUFFIX = {"esp32": ".bin", "rp2": ".uf2"}
 _IMAGE_MAGIC = 0xE9
 _HEADER_SIZE = 24
 _MAX_SEGMENTS = 16
+_BOOTLOADER = "the bootloader"
 # The description of an app: behind two headers; its version and name (esp_app_desc_t)
 _APP = struct.Struct("<I12x32s32s")
 _APP_AT = _HEADER_SIZE + 8
@@ -133,7 +134,7 @@ def _check_esp(board: Board, data: bytes, path: Path) -> Firmware:
     if data[:1] != bytes((_IMAGE_MAGIC,)):
         begins = f"not with e9, but with {data[:4].hex(' ') or 'nothing'}"
         raise FirmwareError(f"is no firmware for an ESP32: it begins {begins}")
-    _check_image(board, data, 0, "the bootloader")
+    _check_image(board, data, 0, _BOOTLOADER)
     at = partitions.TABLE_AT - board.firmware_offset
     table = data[at : at + partitions.MAX_TABLE]
     try:
@@ -178,7 +179,8 @@ def check_region(board: Board, region: partitions.Region) -> None:
 
 
 def _check_image(board: Board, data: bytes, at: int, what: str) -> None:
-    """Check an image's header, that it is whole, and its SHA-256 if it has one.
+    """Check an image's header, that it is whole, its checksum, and an app's SHA-256: what the chip
+    checks at its start.
 
     https://docs.espressif.com/projects/esptool/en/latest/esp32/advanced-topics/
     firmware-image-format.html
@@ -193,20 +195,35 @@ def _check_image(board: Board, data: bytes, at: int, what: str) -> None:
         name = _CHIPS.get(chip, f"the chip with id {chip}")
         raise FirmwareError(f"is for {name}, and the {board.title} has {board.chip}")
     end = at + _HEADER_SIZE
+    total = 0xEF
     for _ in range(header[1]):
-        if end + 8 > len(data):
+        start = end + 8
+        if start > len(data):
             raise FirmwareError(f"is cut short in {what}")
-        end += 8 + struct.unpack_from("<I", data, end + 4)[0]
-    # The checksum is the last byte of the next 16
-    end = at + ((end - at) // 16 + 1) * 16
-    if header[23] != 1:
+        end = start + int(struct.unpack_from("<I", data, end + 4)[0])
         if end > len(data):
             raise FirmwareError(f"is cut short in {what}")
-        return
-    if end + 32 > len(data):
+        total ^= _xor(data[start:end])
+    # The checksum is the last byte of the next 16
+    end = at + ((end - at) // 16 + 1) * 16
+    hashed = header[23] == 1 and what != _BOOTLOADER
+    if end + 32 * hashed > len(data):
         raise FirmwareError(f"is cut short in {what}")
-    if hashlib.sha256(data[at:end]).digest() != data[end : end + 32]:
+    if data[end - 1] != total:
+        raise FirmwareError(f"is damaged: the checksum of {what} differs")
+    if hashed and hashlib.sha256(data[at:end]).digest() != data[end : end + 32]:
         raise FirmwareError(f"is damaged: the SHA-256 of {what} differs")
+
+
+def _xor(data: bytes) -> int:
+    """Return all bytes by exclusive or."""
+    # By halves: a number as long as the data folds in a few steps
+    size = 1 << max(len(data) - 1, 0).bit_length()
+    folded = int.from_bytes(data, "little")
+    while size > 1:
+        size //= 2
+        folded = (folded >> 8 * size) ^ (folded & (1 << 8 * size) - 1)
+    return folded
 
 
 def kept(board: Board) -> list[Path]:
@@ -223,6 +240,11 @@ def get(board: Board, version: str | None, say: Callable[[str], None]) -> Firmwa
 
     `say` is told what is fetched. Raises FirmwareError.
     """
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", board.firmware or ""):
+        raise FirmwareError(
+            f"{board.path.name}: firmware {board.firmware!r}: is no name of an official build; "
+            "give it by --firmware FILE"
+        )
     wanted = None if version in (None, "newest") else _numbers(version)
     have = [path for path in kept(board) if wanted in (None, _version(path.name, board))]
     if have and version != "newest":

@@ -1,18 +1,11 @@
 """Who is told how far the flashing is."""
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
 
 
 class Report:
@@ -29,7 +22,17 @@ class Bars(Report):
     """At a terminal: a bar for each part, with its rate and the time that is left. Elsewhere
     the lines alone. For a `with`."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: "Console") -> None:
+        # Most commands show no bar
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
         self._console = console
         self._tasks: dict[str, TaskID] = {}
         self._bars = Progress(

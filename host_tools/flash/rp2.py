@@ -81,9 +81,28 @@ def choose(
     *,
     mounts: Iterable[Path] | None = None,
 ) -> Drive:
+    """Return the drive of the board's bootloader, as look() finds it; a MicroPython on a port is
+    asked to restart into its bootloader, and then to be that drive. Raises FlashError or
+    PortError."""
+    found = look(board, drive, port, mounts=mounts)
+    if isinstance(found, Drive):
+        if drive is None:
+            say(f"Found {found}")
+        return found
+    restart(found, say)
+    return _come(board, mounts)
+
+
+def look(
+    board: Board,
+    drive: Path | None,
+    port: str | None,
+    *,
+    mounts: Iterable[Path] | None = None,
+) -> Drive | str:
     """Return the drive of the board's bootloader: in the folder `drive`, else the mounted one; if
-    there is none, the MicroPython on `port`, or on the one port that may be the board's, is asked
-    to restart into its bootloader. Raises FlashError or PortError."""
+    there is none, the port where a MicroPython may become it: `port`, or the one that may be the
+    board's. Raises FlashError."""
     if drive is not None:
         found = read_drive(drive)
         _check(board, found)
@@ -92,9 +111,10 @@ def choose(
     own = [d for d in there if d.board_id == _IDS[board.mcu]]
     if len(own) > 1:
         listed = ", ".join(map(str, own))
-        raise FlashError(f"several bootloader drives are here: {listed}; say which by --drive")
+        raise FlashError(
+            f"several bootloader drives are here: {listed}. {_NOTHING} Say which by --drive."
+        )
     if own:
-        say(f"Found {own[0]}")
         return own[0]
     if there:
         _check(board, there[0])
@@ -108,15 +128,14 @@ def choose(
     if len(running) > 1:
         raise FlashError(
             f"no bootloader drive is here, and several ports may be the {board.title}: "
-            f"{', '.join(running[: ports.MAX_LISTED])}; say which by --port"
+            f"{', '.join(running[: ports.MAX_LISTED])}. {_NOTHING} Say which by --port."
         )
     if not running:
         raise FlashError(
-            f"no bootloader drive of a {board.title} is here. {board.bootloader} Or write the "
-            "file beside by --out FILE, and drag it there"
+            f"no bootloader drive of a {board.title} is here. {_NOTHING} {board.bootloader} Or "
+            "write the file beside by --out FILE, and drag it there."
         )
-    restart(running[0], say)
-    return _come(board, mounts)
+    return running[0]
 
 
 def restart(port: str, say: Callable[[str], None]) -> None:
