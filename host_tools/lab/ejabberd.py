@@ -5,8 +5,9 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from . import ejabberd_program
+from . import debian, ejabberd_program
 from .certs import Authority, Certificate
 from .errors import LabError
 from .ports import HOSTS
@@ -14,6 +15,8 @@ from .prosody_config import STANZA_SIZE_LIMIT, UPLOAD_LIMIT
 from .server import DOMAIN, Server
 
 COMMAND_LIMIT_S = 20.0
+TOKEN_S = 3600
+MAX_ANSWER = 65536  # bytes
 RESUME_TIMEOUT_S = 300
 FLUSH_LIMIT_S = 5.0
 STOP_LIMIT_S = 20.0  # a busy machine's: killed earlier, it would lose what it had accepted
@@ -46,8 +49,17 @@ _MODULE_OPTIONS: Mapping[str, Mapping[str, object]] = {
 }
 _HASHES = {"SHA-1": "sha", "SHA-256": "sha256"}
 # The HTTP interface does what is needed here, and no more.
-_COMMANDS = ("register", "unregister", "change_password")
+_COMMANDS = (
+    "register",
+    "unregister",
+    "change_password",
+    "registered_users",
+    "oauth_issue_token",
+)
 _DONE, _CONFLICT = 200, 409
+# What it needs for tokens, and only suggests
+_OAUTH = debian.PackageSet("erlang-oauth2", ("erlang-p1-oauth2",), "erlang-p1-oauth2")
+_LAB = "lab"  # the listener that needs no password
 # Its database writes up to two seconds after it has said yes: once this file is there, at once.
 _FLUSH = "flush"
 _FLUSHING = f"""\
@@ -72,6 +84,9 @@ class Ejabberd(Server):
     it. It has no name among Erlang's nodes: nothing listens for other nodes, and any number of
     servers run side by side.
 
+    `admins` (users) may do the administrator's ad-hoc commands, and make accounts by the HTTP API
+    at the HTTPS port, by their password or, with `tokens`, by a token(). Without a module
+    `register` no account is made in-band, with it as many as one likes.
     `sm` False: no stream management, else sessions wait `resume_timeout` seconds for their
     client. `fast` False: no tokens. SASL2 cannot be switched off; it is only for streams with a
     `from`. `disabled_mechanisms`, `password_hash`, `stanza_size_limit` and `upload_limit` are as
@@ -92,6 +107,8 @@ class Ejabberd(Server):
         folder: Path | None = None,
         authority: Authority | None = None,
         certificate: Certificate | None = None,
+        admins: Sequence[str] = (),
+        tokens: bool = False,
         sm: bool = True,
         resume_timeout: int = RESUME_TIMEOUT_S,
         fast: bool = True,
@@ -140,6 +157,8 @@ class Ejabberd(Server):
                 "max_size": upload_limit,
                 "access": "all",
             }
+            if admins:
+                options["configure"] = {}
             options |= modules or {}
             config = self.folder / "ejabberd.yml"
             # JSON is YAML too.
@@ -154,13 +173,27 @@ class Ejabberd(Server):
                         "auth_scram_hash": _HASHES[password_hash],
                         "disable_sasl_mechanisms": list(disabled_mechanisms),
                         "listen": self._listeners(stanza_size_limit),
-                        "acl": {"loopback": {"ip": ["127.0.0.0/8"]}},
+                        "acl": {
+                            "loopback": {"ip": ["127.0.0.0/8"]},
+                            "admin": {"user": [f"{user}@{domain}" for user in admins]},
+                        },
+                        "access_rules": {"configure": {"allow": "admin"}},
                         "api_permissions": {
                             "lab": {
+                                "from": [{"tag": _LAB}],
                                 "who": {"access": {"allow": {"acl": "loopback"}}},
                                 "what": list(_COMMANDS),
-                            }
+                            },
+                            "admins": {
+                                "who": [
+                                    {"access": {"allow": {"acl": "admin"}}},
+                                    {"oauth": {"scope": "register", "access": {"allow": "admin"}}},
+                                ],
+                                "what": ["register"],
+                            },
                         },
+                        "registration_timeout": "infinity",
+                        "oauth_access": "configure",
                         # Nothing here may go out to other servers.
                         "s2s_access": "none",
                         "acme": {"auto": False},
@@ -174,7 +207,7 @@ class Ejabberd(Server):
             # Names are not to be looked up anywhere: a local server has no DNS.
             inetrc.write_text('{lookup, [file]}.\n{host, {127,0,0,1}, ["localhost"]}.\n')
             self._program = program.placed(self.folder)
-            self._environment = {
+            self._environment: dict[str, str] = {
                 **ejabberd_program.environment(self._program),
                 "EJABBERD_CONFIG_PATH": str(config),
                 "EJABBERD_LOG_PATH": str(self.log),
@@ -182,6 +215,10 @@ class Ejabberd(Server):
                 "ERL_INETRC": str(inetrc),
                 "ERL_CRASH_DUMP_SECONDS": "0",
             }
+            if tokens:
+                libraries = debian.prefix(_OAUTH).root / "usr" / "lib" / "erlang" / "lib"
+                known = self._environment.get("ERL_LIBS")
+                self._environment["ERL_LIBS"] = ":".join(filter(None, (known, str(libraries))))
         self._argv = self._words()
 
     def kill(self) -> None:
@@ -211,22 +248,35 @@ class Ejabberd(Server):
         else:
             self._pending[user] = None
 
+    def accounts(self) -> list[str]:
+        """Return the users that a running server has accounts of, in order."""
+        return sorted(self._command("registered_users", host=self.domain)[1])
+
+    def token(self, user: str) -> str:
+        """Return a bearer token with which `user` may ask the HTTP API to make accounts."""
+        asked = {"jid": f"{user}@{self.domain}", "ttl": TOKEN_S, "scopes": ["register"]}
+        return str(self._command("oauth_issue_token", **asked)[1]["token"])
+
     def _set_account(self, user: str, password: str) -> None:
         if not self._ask("register", user, password=password):
             self._ask("change_password", user, newpass=password)
 
     def _ask(self, command: str, user: str, **arguments: str) -> bool:
         """Have the server do `command` with the account; tell whether it was not there already."""
+        return self._command(command, user=user, host=self.domain, **arguments)[0] == _DONE
+
+    def _command(self, command: str, **arguments: object) -> tuple[int, Any]:
+        """Have the server do `command`; the status and what it says."""
         connection = http.client.HTTPConnection(self.host, self.http_port, timeout=COMMAND_LIMIT_S)
         try:
             connection.request(
                 "POST",
                 f"/api/{command}",
-                json.dumps({"user": user, "host": self.domain, **arguments}).encode(),
+                json.dumps(arguments).encode(),
                 {"Host": self.domain, "Content-Type": "application/json"},
             )
             answer = connection.getresponse()
-            said = answer.read(4096).decode(errors="replace")
+            said = answer.read(MAX_ANSWER).decode(errors="replace")
         except (OSError, http.client.HTTPException) as e:
             raise LabError(f"ejabberd's command {command} failed: {e}") from e
         finally:
@@ -235,7 +285,7 @@ class Ejabberd(Server):
             with suppress(ValueError, TypeError, KeyError):
                 said = json.loads(said)["message"]
             raise LabError(f"ejabberd's command {command} failed: {' '.join(str(said).split())}")
-        return answer.status == _DONE
+        return answer.status, json.loads(said)
 
     def _started(self) -> None:
         self._forgetting = False
@@ -274,13 +324,14 @@ class Ejabberd(Server):
             {
                 "port": self.http_port,
                 "module": "ejabberd_http",
+                "tag": _LAB,
                 "request_handlers": {"/api": "mod_http_api"},
             },
             {
                 "port": self.https_port,
                 "module": "ejabberd_http",
                 "tls": True,
-                "request_handlers": {"/upload": "mod_http_upload"},
+                "request_handlers": {"/upload": "mod_http_upload", "/api": "mod_http_api"},
             },
         ]
         return [{**listener, "ip": self.host} for listener in listeners]

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from . import prosody_program
 from .certs import Authority, Certificate
@@ -18,7 +19,7 @@ from .prosody_config import (
     Offer,
     configuration,
 )
-from .server import DOMAIN, Server
+from .server import DOMAIN, START_LIMIT_S, Server
 
 _SOCKET_PATH_LIMIT = 107  # bytes, of a Unix socket's address
 # Folders of a host's data: the tokens of FAST, and how far sessions that are over had come.
@@ -124,8 +125,22 @@ class Prosody(Server):
         else:
             self._control("unregister", user, self.domain)
 
-    def _control(self, *words: str) -> None:
+    def accounts(self) -> list[str]:
+        """Return the users that there are accounts of, in order."""
+        found = (self.folder / "data").glob("*/accounts/*.dat")
+        return sorted(unquote(path.stem) for path in found)
+
+    def invitation(self, user: str | None = None) -> str:
+        """Return the address of an invitation to make the account of `user`, or any one, from a
+        running server that has the module invites."""
+        whom = f"{user}@{self.domain}" if user else self.domain
+        return self._control("shell", "invite", "create_account", whom).strip().split()[-1]
+
+    def _control(self, *words: str) -> str:
         what = f"prosodyctl {' '.join(words[:2])}"
+        if words[0] == "shell" and self._child:  # its ports are there before its socket is
+            socket = self.folder / "prosody.sock"
+            self._child.wait_until(socket.exists, "socket for its shell", START_LIMIT_S)
         try:
             done = subprocess.run(
                 [*self._program.control, "--config", str(self._config), *words],
@@ -144,6 +159,7 @@ class Prosody(Server):
         if done.returncode:
             said = " ".join((done.stderr or done.stdout).split())
             raise LabError(f"{what} failed: {said or f'it ended with {done.returncode}'}")
+        return done.stdout
 
     def _forget(self) -> None:
         for store in _SESSION_STORES:

@@ -1,7 +1,7 @@
 """device.toml: what people write of a device, and the device.json that is made of it.
 
-Its keys are those of device.json (docs/device.md), and `board` and `app`, which are for the tools
-on the host alone.
+Its keys are those of device.json (docs/device.md), and `board`, `app`, `version` and `serial`,
+which are for the tools on the host alone.
 """
 
 import copy
@@ -20,12 +20,12 @@ from typing import Any
 
 from ..errors import UxmppError
 from ..flash.mpy import FIRMWARE
-from . import toml_lines
+from . import toml_lines, toml_text
 
 #: The most bytes of a file.
 MAX_BYTES = 65536
 #: The keys that do not travel to the device.
-HOST_KEYS = ("board", "app")
+HOST_KEYS = ("board", "app", "version", "serial")
 
 # What a value may be: a type, [that of the elements], {key: that of its value}, or a tuple of
 # alternatives. float: any number.
@@ -37,6 +37,8 @@ _LOCATION = (
 SCHEMA: dict[str, Any] = {
     "board": str,
     "app": str,
+    "version": str,
+    "serial": str,
     "jid": str,
     "password": str,
     "keys": [(str, int)],
@@ -63,6 +65,7 @@ SCHEMA: dict[str, Any] = {
     "groups": [str],
     "files": {"ca": str, "pin": str, "max_bytes": int},
     "sleep": {"every": int, "awake": int, "inactive": int},
+    "update": {"key": str, "confirm_s": int},
     "pubsub": {"service": str, "prefix": str, "payload": str, "min_s": float},
     "profile": {"nick": str, "location": dict.fromkeys(_LOCATION.split(), _PART), "avatar": str},
 }
@@ -117,9 +120,10 @@ class DeviceFile:
         return made
 
 
-def read(path: Path) -> DeviceFile:
+def read(path: Path, *, trusted: bool = True) -> DeviceFile:
     """Return the device.toml at `path`, with all in it checked but for what only a server can
-    tell, and for the password, which need not be there. Raises DeviceFileError."""
+    tell, and for the password, which need not be there. Not `trusted`: neither need `ca` nor
+    `pin`, which a device has to have. Raises DeviceFileError."""
     text, private = _text(path)
     try:
         values = tomllib.loads(text)
@@ -143,8 +147,54 @@ def read(path: Path) -> DeviceFile:
             f"chmod 600 {path}"
         )
     _check_addresses(found)
-    _check_as_device(found)
+    _check_as_device(found, trusted)
     return found
+
+
+def change(path: Path, values: Mapping[str, str | None]) -> None:
+    """Set texts of a device.toml that are above its first table; None: the setting is put behind
+    a `#`. All else stays as it stands there. Raises DeviceFileError."""
+    text, _ = _text(path)
+    try:
+        before = tomllib.loads(text)
+    except ValueError as e:
+        raise DeviceFileError(f"{path}: is not TOML: {e}") from None
+    lines = text.splitlines(keepends=True)
+    places = toml_lines.lines(text)
+    added = []
+    for key, value in values.items():
+        at = places.get((key,))
+        line = "" if value is None else f"{key} = {toml_text.value(value)}\n"
+        if at:
+            lines[at - 1] = line or f"# {lines[at - 1]}"
+        elif line:
+            added.append(line)
+    # Behind the account, which each has, and above any table
+    at = places.get(("jid",), 0)
+    if added and at and not lines[at - 1].endswith("\n"):
+        lines[at - 1] += "\n"
+    text = "".join([*lines[:at], *added, *lines[at:]])
+    wanted = {k: v for k, v in {**before, **values}.items() if v is not None}
+    try:
+        made = tomllib.loads(text)
+    except ValueError:
+        made = {}
+    if made != wanted:
+        todo = ", ".join(f"{k} = {toml_text.value(v)}" for k, v in values.items() if v is not None)
+        raise DeviceFileError(f"{path}: cannot be changed by a tool; write into it: {todo}")
+    write(path, text.encode(), path.stat().st_mode & 0o777)
+
+
+def write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file, from one moment to the next. Raises DeviceFileError."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.unlink(missing_ok=True)
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as f:
+            f.write(data)
+        beside.replace(path)
+    except OSError as e:
+        raise DeviceFileError(f"{path}: cannot be written: {e.strerror}") from None
 
 
 def _text(path: Path) -> tuple[str, bool]:
@@ -283,9 +333,11 @@ def _bare(found: DeviceFile, where: toml_lines.Path, text: str) -> str:
     return jid
 
 
-def _check_as_device(found: DeviceFile) -> None:
+def _check_as_device(found: DeviceFile, trusted: bool) -> None:
     """Have the device's own code look at it, as it will at its start."""
     made = found.device_json()
+    if not trusted and not made.get("ca"):
+        made.setdefault("pin", "0" * 64)
     if not made.get("keys"):
         made["password"] = "not known yet"
     config = _firmware("thing.config")
