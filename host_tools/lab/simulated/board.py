@@ -9,6 +9,7 @@ import sys
 import time
 
 import power
+from outside import path, say
 
 PWRON_RESET = 1
 HARD_RESET = 2
@@ -27,6 +28,8 @@ _SLEEP = "deepsleep.txt"
 _WAKE = "wake.txt"
 _MEMORY = "rtc.bin"
 _MEMORY_BYTES = 2048
+_ID = "020000000001"
+_hz = 160_000_000
 
 # A reset leaves its cause here for the next start
 _CAUSE = "reset.txt"
@@ -52,7 +55,7 @@ if hasattr(time, "ticks_ms"):
 
 def _last_cause():
     try:
-        with open(_CAUSE, "r+") as f:
+        with open(path(_CAUSE), "r+") as f:
             cause = int(f.read(1))
             f.seek(0)
             f.write(str(PWRON_RESET))  # a later start is a new one
@@ -63,7 +66,7 @@ def _last_cause():
 
 def _port():
     try:
-        with open("board.json") as f:
+        with open(path("board.json")) as f:
             return json.load(f).get("sleep", {}).get("port")
     except (OSError, ValueError):
         return None
@@ -72,21 +75,68 @@ def _port():
 _cause = _last_cause()
 if _cause == PWRON_RESET:
     try:
-        os.remove(_MEMORY)
+        os.remove(path(_MEMORY))
     except OSError:
         pass
 
 
 def _reset(cause):
-    with open(_CAUSE, "w") as f:
+    with open(path(_CAUSE), "w") as f:
         f.write(str(cause))
     power.reset()
 
 
 def reset():
     """As machine.reset: print "reset", and end at once with exit code 3."""
-    print("reset")
+    say("reset")
     _reset(HARD_RESET)
+
+
+def soft_reset():
+    """As machine.soft_reset: a VirtualBoard starts its program again."""
+    power.stop(power.SOFT)
+
+
+def bootloader(timeout_ms=0):
+    """As machine.bootloader: a VirtualBoard stops in the one that its chip has."""
+    power.stop(power.LOADER)
+
+
+def unique_id():
+    """As machine.unique_id: what board.json says in hex, {"id": "e66138935f4f"}."""
+    try:
+        with open(path("board.json")) as f:
+            return bytes.fromhex(json.load(f).get("id", _ID))
+    except (OSError, ValueError):
+        return bytes.fromhex(_ID)
+
+
+def freq(hz=None):
+    """As machine.freq: what was set, in Hz, and 160 MHz at first."""
+    global _hz
+    if hz is None:
+        return _hz
+    _hz = hz
+    return None
+
+
+def idle():
+    """As machine.idle."""
+    _sleep_ms(1)
+
+
+def lightsleep(time_ms=None):
+    """As machine.lightsleep; only a time ends it."""
+    _sleep_ms(time_ms or 0)
+
+
+def disable_irq():
+    """As machine.disable_irq: there are none."""
+    return 0
+
+
+def enable_irq(state):
+    """As machine.enable_irq."""
 
 
 def reset_cause():
@@ -96,10 +146,10 @@ def reset_cause():
 
 def deepsleep(time_ms=None):
     """As machine.deepsleep: print "deepsleep: 900000 ms", and end at once with exit code 4."""
-    with open(_SLEEP, "w") as f:
+    with open(path(_SLEEP), "w") as f:
         f.write(str(time_ms or 0))
-    print("deepsleep: {} ms".format(time_ms))
-    with open(_CAUSE, "w") as f:
+    say("deepsleep: {} ms".format(time_ms))
+    with open(path(_CAUSE), "w") as f:
         f.write(str(WDT_RESET if _port() == "rp2" else DEEPSLEEP_RESET))
     power.sleep()
 
@@ -108,7 +158,7 @@ def wake_reason():
     """As machine.wake_reason of an ESP32: what ended the deep sleep, 0 after another start."""
     if _cause != DEEPSLEEP_RESET:
         return 0
-    with open(_WAKE) as f:
+    with open(path(_WAKE)) as f:
         return _WAKES.get(f.read(), TIMER_WAKE)
 
 
@@ -135,7 +185,7 @@ def _watch(fed, timeout):
     while (last := fed[0]) is not None:
         left = timeout - diff(now(), last)
         if left <= 0:
-            print("watchdog: reset")
+            say("watchdog: reset")
             _reset(WDT_RESET)
         sleep(min(left, _LOOK_MS))
     fed.append(None)
@@ -163,7 +213,7 @@ class RTC:
         if new is None:
             t = time.gmtime()
             return (t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0)
-        print("clock: {}-{:02d}-{:02d} {:02d}:{:02d}:{:02d}".format(*new[:3], *new[4:7]))
+        say("clock: {}-{:02d}-{:02d} {:02d}:{:02d}:{:02d}".format(*new[:3], *new[4:7]))
         if hasattr(time, "set_clock"):
             time.set_clock(new[0], new[1], new[2], new[4], new[5], new[6])
         return None
@@ -174,11 +224,11 @@ class RTC:
         if data is not None:
             if len(data) > _MEMORY_BYTES:
                 raise ValueError("buffer too long")
-            with open(_MEMORY, "wb") as f:
+            with open(path(_MEMORY), "wb") as f:
                 f.write(data)
             return None
         try:
-            with open(_MEMORY, "rb") as f:
+            with open(path(_MEMORY), "rb") as f:
                 return f.read()
         except OSError:
             return b""

@@ -1,11 +1,12 @@
 """`machine.I2C`, `SPI`, `PWM` and `ADC` without hardware, for either interpreter. What is soldered
-to them, and what it measures, says `chips.json` in the working directory, which may change at any
-time: {"bma423": {"steps": 812}, "adc": {"1": 1300000}}. A chip is a class of its name in capitals
-in the module of its name in the folder `chips`."""
+to them, and what it measures, says `chips.json` (see `outside`), which may change at any time:
+{"bma423": {"steps": 812}, "adc": {"1": 1300000}}. A chip is a class of its name in capitals in the
+module of its name in the folder `chips`."""
 
 import json
 
 import machine
+from outside import path, say
 
 _ENODEV = 19
 
@@ -18,7 +19,7 @@ def values():
     """What chips.json says, by chip."""
     global _said, _values
     try:
-        with open("chips.json") as f:
+        with open(path("chips.json")) as f:
             said = f.read()
     except OSError:  # nothing is soldered
         return _values
@@ -160,7 +161,7 @@ class PWM:
             if wire:
                 wire(percent)
             else:
-                print("pwm {}: {} %".format(self._pin, percent))
+                say("pwm {}: {} %".format(self._pin, percent))
         return None
 
     def deinit(self):

@@ -3,11 +3,12 @@ JPEGs. Its frames show a scene that moves (see `pattern`), and on MicroPython th
 board has them: outside of the heap that is collected.
 
 As there: a frame is good until free_buffer(), the next capture() or reconfigure() (then it is
-spoilt on purpose), and reconfigure() forgets the mirroring. While a file `no_picture` is in the
-working directory, capture() returns None, as it does when the sensor does not answer."""
+spoilt on purpose), and reconfigure() forgets the mirroring. While there is a file `no_picture`
+(see `outside`), capture() returns None, as it does when the sensor does not answer."""
 
 import os
 
+from outside import path
 from pattern import Pattern
 
 # width, height by frame size
@@ -134,7 +135,7 @@ class Camera:
             raise OSError(2)
         self.free_buffer()
         try:
-            os.stat("no_picture")
+            os.stat(path("no_picture"))
             return None
         except OSError:
             pass

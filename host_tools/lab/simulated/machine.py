@@ -1,8 +1,10 @@
 """`machine` without hardware, for either interpreter: pins whose changes appear on the console,
-inputs that read what `pins.json` in the working directory says, {"13": 1}, and, loaded on demand
-from `board` and `bus`, its watchdog, clock and reset, and its buses."""
+inputs that read what `pins.json` (see `outside`) says, {"13": 1}, and, loaded on demand from
+`board` and `bus`, its watchdog, clock and reset, and its buses."""
 
 import json
+
+from outside import path, say
 
 #: Pins that lead to a chip: what is called with each new level, in place of a line.
 wires = {}
@@ -28,7 +30,7 @@ class Pin:
         if x is None:
             if self._input:
                 try:
-                    with open("pins.json") as f:
+                    with open(path("pins.json")) as f:
                         self._value = json.load(f).get(str(self.id), self._value)
                 except (OSError, ValueError):  # nobody moved it
                     pass
@@ -40,8 +42,10 @@ class Pin:
             if wire:
                 wire(x)
             else:
-                print("pin {}: {}".format(self.id, x))
+                say("pin {}: {}".format(self.id, x))
         return None
+
+    __call__ = value
 
     def on(self):
         """Set high."""
@@ -50,6 +54,10 @@ class Pin:
     def off(self):
         """Set low."""
         self.value(0)
+
+    def toggle(self):
+        """Set the other level."""
+        self.value(1 - self._value)
 
 
 def __getattr__(name):

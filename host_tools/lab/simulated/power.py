@@ -6,6 +6,10 @@ import sys
 RESET = 3
 #: The exit code of a board in deep sleep; the lab's Device starts it when that is over.
 SLEEP = 4
+#: What ends only for a VirtualBoard: a soft reset, from the raw REPL, and into the bootloader.
+SOFT = 5
+RAW = 6
+LOADER = 7
 
 if sys.implementation.name == "micropython":
     import ffi
@@ -28,6 +32,11 @@ def reset():
 def sleep():
     """End the process at once with the code SLEEP."""
     _exit(SLEEP)
+
+
+def stop(code):
+    """End the process at once with a code."""
+    _exit(code)
 
 
 def cut():

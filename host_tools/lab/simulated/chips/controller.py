@@ -4,6 +4,7 @@ the backlight in %, 0, columns and rows (16 bits each); then two bytes a pixel, 
 they were written to."""
 
 import machine
+from outside import path
 
 _NOP, _SWRESET, _SLPIN, _SLPOUT, _INVOFF, _INVON = 0x00, 0x01, 0x10, 0x11, 0x20, 0x21
 _DISPOFF, _DISPON, _CASET, _RASET, _RAMWR = 0x28, 0x29, 0x2A, 0x2B, 0x2C
@@ -27,7 +28,7 @@ class Controller:
         self.selected = False
         self._data = False
         self._light = 0
-        self._file = open("display.raw", "w+b", 0)
+        self._file = open(path("display.raw"), "w+b", 0)
         self._reset()
         self._file.seek(_HEAD)
         for _ in range(self.columns * self.rows * 2 // len(_BLANK)):

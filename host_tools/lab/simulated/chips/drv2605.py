@@ -1,6 +1,7 @@
 """The DRV2605 (Texas Instruments): a motor's driver. See bus.py."""
 
 from bus import Chip
+from outside import say
 
 
 class DRV2605(Chip):
@@ -16,4 +17,4 @@ class DRV2605(Chip):
         percent = (self.registers[2] * 100 + 63) // 127 if playing else 0
         if percent != self._percent:
             self._percent = percent
-            print("motor: {} %".format(percent))
+            say("motor: {} %".format(percent))

@@ -1,6 +1,7 @@
 """The FT6236 and FT6336 (FocalTech): touch. See bus.py."""
 
 from bus import Chip
+from outside import say
 
 
 class FT6X36(Chip):
@@ -26,6 +27,6 @@ class FT6X36(Chip):
         """As Chip.read()."""
         if self._looks == 1:
             self.registers[2] = 0
-            print("touch: over")
+            say("touch: over")
         self._looks = max(0, self._looks - 1)
         return super().read(n)

@@ -1,6 +1,7 @@
 """The PCF8563 (NXP): a clock. It stands still. See bus.py."""
 
 from bus import Chip
+from outside import say
 
 
 def _bcd(n):
@@ -32,4 +33,4 @@ class PCF8563(Chip):
         super().write(data)
         if len(data) == 8:
             s, mi, h, d, _, m, y = ["{:02x}".format(b) for b in self.registers[2:9]]
-            print("rtc: 20{}-{}-{} {}:{}:{}".format(y, m, d, h, mi, s))
+            say("rtc: 20{}-{}-{} {}:{}:{}".format(y, m, d, h, mi, s))

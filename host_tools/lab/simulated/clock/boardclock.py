@@ -4,6 +4,8 @@ ESP32), {"clock": "2021-01-01"} (a Pico W) that day."""
 
 import json
 
+from outside import path
+
 _DAYS = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
 
 offset_s = 0
@@ -21,7 +23,7 @@ def seconds(year, month, day, hours=0, minutes=0, secs=0):
 def start(now):
     """Set the clock back to the start that board.json names; `now` is the true time."""
     try:
-        with open("board.json") as f:
+        with open(path("board.json")) as f:
             day = json.load(f).get("clock")
     except OSError:
         return

@@ -6,13 +6,16 @@ the host's, and a dead link is the lab's FaultyNetwork.
 - `ssid`, `password`: what the access point has; without them anything does.
 - `absent`: so many connects find no network. `connect_ms`: how long one takes (100).
 - `no_address`: so many connects get no address. isconnected() is True all the same.
-- `link`: "down" takes an established link down; the file is read each time, so that a test can
-  change it. With `sticky`, isconnected() and status() do not notice.
+- `link`: "down" takes an established link down, and no network is found then; the file is read
+  each time, so that a test can change it. With `sticky`, isconnected() and status() do not notice.
+- `aps`: what else scan() finds, [{"ssid": "other", "rssi": -80, "auth": 3}]. `rssi`: in dBm.
 - `port`: "rp2" (as given) or "esp32", whose status() has other numbers.
 """
 
 import json
 import time
+
+from outside import path, say
 
 STA_IF = 0
 AP_IF = 1
@@ -20,7 +23,7 @@ AP_IF = 1
 
 def _script():
     try:
-        with open("board.json") as f:
+        with open(path("board.json")) as f:
             return json.load(f).get("wifi") or {}
     except OSError:
         return {}
@@ -57,6 +60,8 @@ def _since(begin):
 class WLAN:
     """As network.WLAN, for STA_IF. All objects are the one interface."""
 
+    IF_STA = STA_IF
+    IF_AP = AP_IF
     _active = False
     _status = STAT_IDLE
     _begin = 0
@@ -75,7 +80,7 @@ class WLAN:
         if bool(on) != WLAN._active:
             WLAN._active = bool(on)
             WLAN._status = STAT_IDLE
-            print("wifi: on" if on else "wifi: off")
+            say("wifi: on" if on else "wifi: off")
         return None
 
     def connect(self, ssid=None, key=None, **_):
@@ -88,7 +93,8 @@ class WLAN:
         WLAN._status = STAT_CONNECTING
         WLAN._config["ssid"] = ssid or ""
         absent = script.get("absent", 0)
-        if WLAN._connects <= absent or script.get("ssid", ssid) != ssid:
+        found = script.get("ssid", ssid) == ssid and script.get("link") != "down"
+        if WLAN._connects <= absent or not found:
             WLAN._outcome = STAT_NO_AP_FOUND
         elif script.get("password", key) != key:
             WLAN._outcome = STAT_WRONG_PASSWORD
@@ -96,7 +102,30 @@ class WLAN:
             WLAN._outcome = _NO_ADDRESS
         else:
             WLAN._outcome = STAT_GOT_IP
-        print("wifi: connecting")
+        say("wifi: connecting")
+
+    def scan(self):
+        """What is on the air: (name, BSSID, channel, dBm, 0 for an open one, hidden).
+        Raises OSError while it is off."""
+        if not WLAN._active:
+            raise OSError(1, "wifi is off")
+        script = _script()
+        aps = script.get("aps", [])
+        if "ssid" in script and script.get("link") != "down":
+            auth = 3 if script.get("password") else 0
+            rssi = script.get("rssi", -60)
+            aps = [{"ssid": script["ssid"], "rssi": rssi, "auth": auth}] + aps
+        return [
+            (
+                ap["ssid"].encode(),
+                b"\x02\0\0\0\1" + bytes((i,)),
+                1 + i % 13,
+                ap.get("rssi", -70),
+                ap.get("auth", 3),
+                False,
+            )
+            for i, ap in enumerate(aps)
+        ]
 
     def disconnect(self):
         """Give the connection up."""
@@ -110,7 +139,7 @@ class WLAN:
                 WLAN._status = WLAN._outcome
                 WLAN._begin = None
                 if WLAN._status == STAT_GOT_IP:
-                    print("wifi: connected")
+                    say("wifi: connected")
         elif WLAN._status == STAT_GOT_IP and script.get("link") == "down":
             if not script.get("sticky"):
                 WLAN._status = STAT_CONNECT_FAIL
@@ -119,7 +148,7 @@ class WLAN:
     def status(self, param=None):
         """Without `param` one of the STAT_ numbers; with "rssi", dBm."""
         if param == "rssi":
-            return -60
+            return _script().get("rssi", -60)
         if param is not None:
             raise ValueError("unknown status param")
         return self._now()
