@@ -9,7 +9,7 @@ _ENOMEM = 12
 
 class Guard:
     """Before each try to connect it sees to WiFi and clock, and counts. `thing`: what it guards;
-    `wifi`: a Wifi or None."""
+    `wifi`: a Wifi or None; an Improv takes its place while it cannot join."""
 
     #: After so many failed tries in a row WiFi is switched off and on, and again after as many.
     cycle_after = 5
@@ -53,7 +53,7 @@ class Guard:
                 self.cycles += 1
                 client.log("WiFi: off and on after {} failed tries".format(failures))
                 await self.wifi.cycle()
-            await self.wifi.up()
+            await self.wifi.up(self._thing)
         await self._thing.set_clock()
 
     async def watch(self):

@@ -27,10 +27,13 @@ def begin(path, state_path, log):
     client.state.update(state.load(state_path, client.account, log))
     client.keys = config.get("keys")
     wifi = config.get("wifi")
-    if wifi:
+    if wifi is not None:
+        from .store import load as kept
         from .wifi import Wifi
 
-        wifi = Wifi(wifi["ssid"], wifi.get("password"))
+        # What was handed over has the last word
+        wifi = kept("{}wifi.json".format(path[: path.rfind("/") + 1]), log) or wifi
+        wifi = Wifi(wifi.get("ssid"), wifi.get("password"))
     return config, client, wifi
 
 

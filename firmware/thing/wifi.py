@@ -4,14 +4,10 @@ import asyncio
 
 import network
 
-_WHY = {
-    network.STAT_WRONG_PASSWORD: "wrong password",
-    network.STAT_NO_AP_FOUND: "not found",
-}
-
 
 class Wifi:
-    """The station interface, for the network `ssid`; `password`: None for an open one."""
+    """The station interface, for the network `ssid`, None as long as nobody knows one;
+    `password`: None for an open one."""
 
     #: Seconds that joining the network may take, an address included.
     join_s = 20
@@ -20,30 +16,31 @@ class Wifi:
 
     def __init__(self, ssid, password=None):
         self._wlan = network.WLAN(network.STA_IF)
-        self._ssid = ssid
-        self._password = password
+        self.ssid = ssid
+        self.password = password
 
     def ready(self):
         """Whether the network was joined, and gave an address."""
         return self._wlan.isconnected() and self._wlan.ifconfig()[0] != "0.0.0.0"
 
-    async def up(self):
-        """Be on the network. Raises OSError."""
+    async def up(self, thing):
+        """Be on the network. Raises OSError, and from then on another one may be handed over."""
         if self.ready():
             return
-        wlan = self._wlan
-        wlan.active(True)
-        try:
-            wlan.connect(self._ssid, self._password)
-        except OSError:  # it is at it already
-            pass
-        for _ in range(self.join_s * 10):
-            await asyncio.sleep(0.1)
-            if self.ready():
-                return
-        why = "no address" if wlan.isconnected() else _WHY.get(wlan.status(), "no answer")
-        wlan.disconnect()
-        raise OSError("WiFi: {}: {}".format(self._ssid, why))
+        if self.ssid:
+            wlan = self._wlan
+            wlan.active(True)
+            try:
+                wlan.connect(self.ssid, self.password)
+            except OSError:  # it is at it already
+                pass
+            for _ in range(self.join_s * 10):
+                await asyncio.sleep(0.1)
+                if self.ready():
+                    return
+        from .improv import Improv
+
+        raise OSError(Improv(thing, self).why)
 
     async def cycle(self):
         """Switch it off and on: a link that is dead may look alive for ever."""

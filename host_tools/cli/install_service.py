@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from ..errors import UxmppError
-from ..linux import run as linux
+from ..flash import content
 from ..linux.service import Service
 from ..provision import device_file
 
@@ -40,7 +40,7 @@ def install_service(
     name = found.name if name is None else name
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", name):
         raise UxmppError(f"name {name[:64]!r}: must be letters, digits, - and _, 64 at most")
-    service = Service(name, linux.find_app(app, found), found, user)
+    service = Service(name, content.find_app(found, app), found, user)
     if show:
         print(service.text(), end="")
         return

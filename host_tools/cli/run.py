@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..flash import content
 from ..linux import run as linux
 from ..provision import device_file
 
@@ -26,5 +27,5 @@ def run(
 ) -> None:
     """A device on this Linux computer, until SIGTERM or Ctrl-C."""
     found = device_file.read(config)
-    program = linux.find_app(app, found)
+    program = content.find_app(found, app)
     raise typer.Exit(linux.run(program, found, linux.state_folder(found.name, state)))

@@ -32,24 +32,6 @@ _OLD = "binascii collections errno hashlib io json os random re select socket st
 _CONFIG = "device.json"
 
 
-def find_app(app: str | None, config: DeviceFile) -> Path:
-    """Return the file of `app`: a path, one beside the device.toml where it is named there, or
-    the name of one in firmware/apps. Raises UxmppError."""
-    given = app or config.app
-    if not given:
-        raise UxmppError(f'which app? Name its file, or write app = "…" into {config.path}')
-    beside = Path(given) if app else config.path.parent / given
-    ours = FIRMWARE / "apps" / f"{given.removesuffix('.py')}.py"
-    for path in (beside, ours) if Path(given).name == given else (beside,):
-        try:
-            if path.is_file():
-                return path.absolute()
-        except OSError as e:
-            raise UxmppError(f"{path}: cannot be read: {e.strerror}") from None
-    there = ", ".join(sorted(p.stem for p in ours.parent.glob("*.py")))
-    raise UxmppError(f"{beside}: there is no such app; uxmpp itself has {there}")
-
-
 def state_folder(name: str, given: Path | None = None) -> Path:
     """Return the folder that a device of that name keeps its files in: `given`, or systemd's, or
     the user's own. Raises UxmppError."""

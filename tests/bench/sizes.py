@@ -45,8 +45,8 @@ ROWS = {
     "size.thing.later": tuple(
         f"thing/{m}"
         for m in (
-            "config", "hints", "ntp", "pairing", "roles", "roster", "settings", "setup", "state",
-            "store", "typography", "wifi",
+            "config", "hints", "improv", "ntp", "pairing", "roles", "roster", "settings", "setup",
+            "state", "store", "typography", "wifi",
         )
     ),
     # Where the configuration turns them on; what is not named as they are answers, and leaves
@@ -64,6 +64,10 @@ ROWS = {
     "size.outbox": ("thing/delivery", "thing/outbox"),
     # Where device.json has `sleep`
     "size.sleep": ("thing/nap", "thing/sleep", "uxmpp/suspend", "uxmpp/xep/csi"),
+    # Where device.json has `update`
+    "size.update": tuple(
+        f"thing/{m}" for m in ("ed25519", "installing", "sha512", "update", "updating")
+    ),
     "size.sensor": (
         "apps/sensor",
         *(f"apps/sensors/{m}" for m in ("bme280", "dht22", "ds18b20", "i2c", "sht3x")),
@@ -127,7 +131,7 @@ _PLAIN = {
     "size.thing": ("the agent", "what is always loaded"),
     "size.thing.later": (
         "what the agent needs for a moment",
-        "wifi and ntp where there is need; the others leave memory after their work",
+        "wifi, improv and ntp where there is need; the others leave memory after their work",
     ),
     "size.chat": ("the surfaces chat and rich", ""),
     "size.forms": ("the surface forms", "adhoc and dataform only while somebody asks"),
@@ -146,6 +150,7 @@ _PLAIN = {
     "size.thing.files": ("the surface files", "all but files only for a transfer"),
     "size.sleep": ("sleep", "where the configuration has it; nap and suspend for a moment"),
     "size.outbox": ("the agent's outbox", "only where there are durable reports"),
+    "size.update": ("updates", "all but update only for one"),
     "size.sensor": ("the app sensor.py", "with the sensors that it knows, of which one is loaded"),
     "size.switch": ("the app switch.py", ""),
     "size.camera": ("the app camera.py", ""),

@@ -43,16 +43,22 @@ ALL = tuple(name for name in SURFACES if name != "files")
 APART = (
     "chart",
     "drawing",
+    "ed25519",
     "files",
     "font",
+    "improv",
+    "installing",
     "nap",
     "plotting",
     "png",
     "receiving",
     "sending",
+    "sha512",
     "sharing",
     "sleep",
     "streaming",
+    "update",
+    "updating",
     "wifi",
 )
 #: Of MicroPython's table of names: what is beyond takes 9 KB in one piece, and a program has some
