@@ -111,8 +111,8 @@ def listen(client, accepts):
     """Take bytestreams: `accepts(jid, sid, block)`, with the full JID of who wants to send and the
     size of blocks in bytes, raises StanzaError or returns a sink, an object with `write(data)`,
     which takes a block and may be a coroutine function, `end()`, called when the other side has
-    closed the stream, and `failed()`, when it broke off. What they raise is the answer. IBB does not say how long a whole file is:
-    the sink has to know."""
+    closed the stream, and `failed()`, when it broke off. What they raise is the answer. IBB does
+    not say how long a whole file is: the sink has to know."""
     streams(client).accepts = accepts
 
 

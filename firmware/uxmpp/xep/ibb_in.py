@@ -51,14 +51,15 @@ class Stream:
             if len(text) > self._block:
                 raise StanzaError("bad-request")
             more = self.sink.write(text)
+            # The next block may come before the answer to this one
+            self._seq = self._seq + 1 & 65535
+            if text:
+                self.idle = 0
             if more:
                 await more
         except Exception as e:
             await self.fail()
             raise e
-        self._seq = self._seq + 1 & 65535
-        if text:
-            self.idle = 0
 
     async def fail(self):
         """Close it, broken off, unless it has ended."""

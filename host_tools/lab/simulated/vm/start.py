@@ -153,6 +153,11 @@ def _become(config):
     sys.modules["micropython"] = _Over(micropython, {"kbd_intr": interrupt_by})
     outside.folder = "/" + PLACE + "/"
     outside.say = _say
+    if hasattr(time, "set_clock"):  # it was loaded before it could know
+        import boardclock
+        import utime
+
+        boardclock.start(utime.time())
 
 
 def _mount(config, flash):
