@@ -64,6 +64,10 @@ def test_columns(place):
     assert values["app"].endswith("app.py") and values["app"].startswith(str(place))
     (only,), _ = read(place, "serial\nA\n", jid="x-{serial}@lab.example")
     assert only.device.jid == "x-a@lab.example"
+    # As the template's own, beside it
+    (place / "B.der").write_bytes((place / "authority" / "ca.der").read_bytes())
+    (only,), _ = read(place, "serial,ca\nB,{serial}.der\n")
+    assert only.device.values["ca"] == str(place / "B.der")
 
 
 @pytest.mark.parametrize(
@@ -105,17 +109,26 @@ def test_lines_of_no_use(place):
             "e,,,,,A-12 3-!4",
             "f",
             "g,,,,,ABC-DEF",
+            "../h,,,,,",
+            "i.,,,,,",
+            "Journal.jsonl,,,,,",
+            '"j\\',
+            '",,,,,',
+            "\u0430,,,,,",
+            'k,,"x\ny""\\",,,',
         )
     )
     found, bad = read(place, text)
-    assert [line.serial for line in found] == ["good", "g"]
+    assert [line.serial for line in found] == ["good", "g", "k"]
+    assert found[-1].device.values["name"] == 'x\ny"\\'
     said = [str(e).partition("devices.csv")[2] for e in bad]
     for got, number, what in zip(
-        said, (4, 5, 6, 7, 8, 9, 10, 11, 12, 13),
+        said, (4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 20),
         ("serial '-x': must be", "serial 'a b'", "serial 'xxx", "serial GOOD is that of line 2",
          "jid sensor-good@lab.example is that of line 2", "jid: 'no one': not an address",
          "port: must be 1 to 65535", "direct: must be true or false",
-         "pair: must have 6 letters and digits", "has 1 cells"),
+         "pair: must have 6 letters and digits", "has 1 cells", "serial '../h'",
+         "serial 'i.'", "serial Journal.jsonl: must be another", "serial 'j", "serial '\u0430'"),
         strict=True,
     ):  # fmt: skip
         assert got.startswith(f":{number}: {what}"), got
@@ -158,7 +171,7 @@ def test_command(place, monkeypatch):
         (("one.toml", "--forget", "1"), "--forget is for"),
         (("own.toml", "--out", "x"), "own.toml: password: is there already"),
         (("own.toml",), "own.toml: has a password"),
-        (("odd.toml", "--out", "x"), "odd.toml: serial: must be 1 to 64"),
+        (("odd.toml", "--out", "x"), "odd.toml: serial 'a/b': must be 1 to 64"),
         (("one.toml", "--label", "1x1"), "must be width x height"),
         (("--batch", "none.csv"), "none.csv: cannot be read"),
         (("--batch", "devices.csv", "--template", "pass.toml"), "password: one for all devices"),

@@ -8,7 +8,7 @@ import pytest
 
 from host_tools.errors import UxmppError
 from host_tools.provision import journal
-from host_tools.provision.journal import Done, Journal, Secrets, write_private
+from host_tools.provision.journal import Done, Journal, Secrets, alone, write_private
 
 
 def filled(folder):
@@ -80,6 +80,14 @@ def test_one_at_a_time(tmp_path):
     ):
         pool.apply(Journal, (tmp_path,))
     Journal(tmp_path).close()
+    path = tmp_path / "device.toml"
+    path.touch()
+    with alone(path), pytest.raises(UxmppError, match="another uxmpp provision"), alone(path):
+        pass
+    with alone(path):
+        pass
+    with pytest.raises(UxmppError, match="cannot be read"), alone(tmp_path / "none"):
+        pass
 
 
 def test_full_disk(tmp_path, monkeypatch):
@@ -89,6 +97,7 @@ def test_full_disk(tmp_path, monkeypatch):
             found.add("done", "A-1", jid="a@example.org", digest="1")
         with pytest.raises(UxmppError, match="cannot be written: full"):
             Secrets(tmp_path).put("A-1", {"password": "x"})
+        assert not [*(tmp_path / journal.SECRETS).iterdir()]
 
 
 def test_secrets(tmp_path):
@@ -102,7 +111,7 @@ def test_secrets(tmp_path):
     assert secrets.folder.stat().st_mode & 0o777 == 0o700
     assert secrets.get("A-1") == {"password": "other"}
     assert [p.name for p in secrets.folder.iterdir()] == ["A-1.json"]
-    for bad in (b"", b"[]", b'{"password": 1}', b"\xff"):
+    for bad in (b"", b"[]", b"{}", b'{"password": 1}', b"\xff"):
         path.write_bytes(bad)
         with pytest.raises(UxmppError, match="A-1.json: "):
             secrets.get("A-1")
@@ -119,5 +128,12 @@ def test_file_of_ones_own(tmp_path):
     path.chmod(0o644)
     write_private(path, b"new")
     assert path.read_bytes() == b"new" and path.stat().st_mode & 0o777 == 0o600
+    # What somebody else has put there leads nowhere
+    other = tmp_path / "other"
+    other.touch(0o666)
+    (tmp_path / ".x.new").symlink_to(other)
+    write_private(path, b"newer")
+    assert path.read_bytes() == b"newer" and not path.is_symlink() and not other.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(UxmppError, match="cannot be written"):
         write_private(tmp_path / "no" / "x", b"new")

@@ -98,6 +98,10 @@ def test_long_names_and_sizes():
     assert "n" * 39 + "…" in texts and "x" * 300 in texts and max(texts.values()) < 32
     assert Image.open(io.BytesIO(long.png())).size == (1465, 685)
     assert Size.parse(" 50 x 30 mm") == Size(50, 30)
+    # What XML cannot hold, and nothing
+    odd = label_of("a\ufffe@example.org", "", "AB\x0bC\nDEFG")
+    texts = [t.text for t in ET.fromstring(odd.svg()).iter(f"{SVG}text")]
+    assert texts == ["No. A-0001", "a", "@example.org", "pair AB C DEFG"] and odd.png()
     for bad in ("", "50", "50x", "9x30", "50x301", "a x b", "1e3x20"):
         with pytest.raises(UxmppError, match="must be width x height"):
             Size.parse(bad)

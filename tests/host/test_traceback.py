@@ -1,5 +1,5 @@
-"""MicroPython's tracebacks, decoded, and errors in plain words: host_tools/flash/traceback.py. What
-real boards say is in tests/boards/test_monitor.py."""
+"""MicroPython's tracebacks, decoded, and errors in plain words; what virtual boards really say is
+in tests/boards/test_monitor.py."""
 
 import re
 
@@ -70,8 +70,9 @@ def test_library(decoder):
     short = mpy.private_names(mpy.FIRMWARE / "thing" / "reports.py")
     private = next(name for name in short if name.startswith("_") and _defined(name))
     text = 'Traceback (most recent call last):\n  File "thing/registry.py", line 1, in add\n'
-    assert decoded(decoder, f"{text}ValueError: 'two words': a name is one word in small l") == [
-        f"thing/registry.py:{line_of('thing/registry.py', 'a name is one word in small')}  in add: "
+    at = line_of("thing/registry.py", "a name is one word in small letters")
+    assert decoded(decoder, f"{text}ValueError: 'A b': a name is one word in small letters") == [
+        f"thing/registry.py:{at}  in add: "
         'raise ValueError(repr(name) + ": a name is one word in small letters")'
     ]
     text = 'Traceback (most recent call last):\n  File "thing/guard.py", line 1, in before\n'
