@@ -50,6 +50,9 @@ def declare(thing):
             from .drawing import word
 
             add("chart", word(thing, show), Param("name"), longest)
+    update = thing.surfaces.get("update")
+    if update:
+        add("update", update.word, Param("url", max=1000, default=""), role="owner")
     schedule = thing.surfaces.get("schedule")
     if schedule:
         line = Param("line", max=schedule.max_line)

@@ -35,6 +35,7 @@ _KEYS = {
     "profile": (dict, False),
     "files": (dict, False),
     "sleep": (dict, False),
+    "update": (dict, False),
 }
 #: What there is to be reached by; each is a file of `thing`.
 SURFACES = (
@@ -91,7 +92,7 @@ def _check(config, path):
         for key in wifi:
             if key not in ("ssid", "password") or not isinstance(wifi[key], str):
                 raise ValueError("wifi: must be the texts ssid and password")
-        if not wifi.get("ssid"):
+        if wifi and not wifi.get("ssid"):
             raise ValueError("wifi: ssid is missing")
     config["jid"] = jid.prepare(config["jid"])
     local, _, resource = jid.split(config["jid"])
@@ -127,6 +128,15 @@ def _check(config, path):
             raise ValueError("sleep: must be every, awake and inactive, in whole seconds")
         if not 0 < value <= 86400:
             raise ValueError("sleep: {}: must be 1 to 86400 s".format(key))
+    if "update" in config:
+        update = config["update"]
+        update["key"] = _digits("update: key", "a public key", update.get("key"))
+        for key, value in update.items():
+            if key not in ("key", "confirm_s"):
+                raise ValueError("update: {}: no such setting".format(key))
+            if key == "confirm_s" and (type(value) is not int or not 60 <= value <= 86400):
+                raise ValueError("update: confirm_s: must be 60 to 86400 s")
+        surfaces.append("update")
     if "sleep" in config:
         surfaces.append("sleep")  # the last, as it changes what the others begin with
     files = config.get("files", {})
@@ -146,15 +156,21 @@ def _check(config, path):
 def _trust(path, options):
     # `pin`, else `ca`, as net.Context takes it; whether there is one
     if options.get("pin"):
-        pin = options["pin"].replace(":", "").lower()
-        if len(pin) != 64 or pin.strip("0123456789abcdef"):
-            raise ValueError("pin: must be the SHA-256 of the certificate, 64 hex digits")
-        options["pin"] = pin
+        pin = options["pin"].replace(":", "")
+        options["pin"] = _digits("pin", "the SHA-256 of the certificate", pin)
         return True
     if options.get("ca"):
         options["ca"] = _certificate(path, options["ca"])
         return True
     return False
+
+
+def _digits(name, what, text):
+    # In small letters
+    text = text.lower() if isinstance(text, str) else ""
+    if len(text) != 64 or text.strip("0123456789abcdef"):
+        raise ValueError("{}: must be {}, 64 hex digits".format(name, what))
+    return text
 
 
 def _login_keys(keys):

@@ -81,14 +81,16 @@ class Improv:
             while not self._over():
                 left -= _STEP_S
                 for _ in range(self.max_bytes):
-                    c = data[-2:] != b"\r\3" and self.read()
+                    # In a packet, which has 7 bytes at least here, these may be lengths
+                    stop = data[-2:] == b"\r\3" and len(data) < 7
+                    c = not stop and self.read()
                     if not c:
                         break
                     left = self.gap_s
                     data = self._take(data + c)
-                if left <= 0 or data[-2:] == b"\r\3":
+                if left <= 0 or stop:
                     # As mpremote has it, or alone, by hand
-                    if data[-1:] == b"\3":
+                    if data[-1:] == b"\3" and len(data) < 7:
                         raise KeyboardInterrupt
                     data = b""
                 await asyncio.sleep(_STEP_S)

@@ -15,8 +15,20 @@ _OOB = "jabber:x:oob"
 _SFS = "urn:xmpp:sfs:0"
 
 
-async def run(files, stanza, asker):
-    """As Files.receive()."""
+def run(files, stanza, asker):
+    """As Files.receive(), a coroutine."""
+    update = files.thing.surfaces.get("update")
+    try:
+        offer = update and _offer(stanza)
+        if offer and offer[0].lower().endswith(".uxb"):
+            stanza.children = ()
+            return update.offered(files, asker, offer)
+    except ValueError:
+        pass
+    return _take(files, stanza, asker)
+
+
+async def _take(files, stanza, asker):
     thing = files.thing
     try:
         name, url, size, sha, id = _offer(stanza)

@@ -340,6 +340,9 @@ async def _status(thing):
     text = "up {}, {} cuts, {} faults, {} dropped, {} refused".format(
         duration(thing.clock.uptime_s()), c.cuts, thing.faults, c.dropped, c.refused
     )
+    update = thing.surfaces.get("update")
+    if update:
+        text = "version {}, {}".format(update.version, text)
     files = thing.surfaces.get("files")
     if files:
         text += ", {} files, {} failed".format(files.count, files.failed)

@@ -86,12 +86,13 @@ async def _done(response):
 
 
 # Here and below: who only passes a coroutine on needs no frame of its own
-def get(url, ca=None, pin=None, nameserver=None):
+def get(url, ca=None, pin=None, nameserver=None, offset=0):
     """Download, a coroutine: a http_get.Download that gives the bytes, to be closed. Redirects are
-    followed, to https alone. Raises what put() raises."""
+    followed, to https alone. `offset`: the first byte that is wanted; a server may begin at the
+    start all the same: see the Download's. Raises what put() raises."""
     from .http_get import get
 
-    return get(url, ca, pin, nameserver)
+    return get(url, ca, pin, nameserver, offset)
 
 
 class Response:

@@ -8,9 +8,11 @@ from .http import MAX_WRITE, HTTPError, Response, parse
 MAX_REDIRECTS = 3
 
 
-async def get(url, ca, pin, nameserver):
+async def get(url, ca, pin, nameserver, offset):
     """As http.get()."""
     headers = [("Accept-Encoding", "identity")]
+    if offset:
+        headers.append(("Range", "bytes={}-".format(offset)))
     for _ in range(MAX_REDIRECTS + 1):
         response = Download()
         status = None
@@ -21,6 +23,12 @@ async def get(url, ca, pin, nameserver):
             if not status or status > 299:
                 response.close()
         if status < 300:
+            if status != 206:  # the server has no use for Range, or does not honour it
+                response.offset = 0
+                response.total = response.size
+            elif response.offset != offset:
+                response.close()
+                raise OSError("HTTP: bad Content-Range")
             return response
         to = response.location
         if not to or status not in (301, 302, 303, 307, 308):
@@ -38,6 +46,9 @@ class Download(Response):
 
     #: None where the server does not say how much it is: then the end may as well be a cut.
     size = None
+    #: Where in the file the body begins, and the size of the file, or None.
+    offset = 0
+    total = None
     #: Where the answer redirects to, or None.
     location = None
     #: Whether read() tells a cut from the end.
@@ -55,6 +66,11 @@ class Download(Response):
             if size < 0 or self._left not in (None, size):
                 raise OSError("HTTP: bad Content-Length")
             self._left = size
+        elif name == b"content-range":  # of 206 (RFC 9110 section 14.4)
+            first, _, size = value.partition(b"/")
+            first = first.partition(b"-")[0].partition(b"bytes ")[2]
+            self.offset = int(first) if first.isdigit() and len(first) < 10 else -1
+            self.total = int(size) if size.isdigit() and len(size) < 10 else None
         elif name == b"transfer-encoding":
             self._chunked = True
             if value.lower() != b"chunked":

@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import socket
 import subprocess
 import threading
@@ -12,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .errors import LabError
-from .process import STOP_LIMIT_S, _die_with, _in_lasting_thread
+from .process import STOP_LIMIT_S, die_with, in_lasting_thread, interrupt
 from .serial_line import SerialLine
 
 # Between what goes over the line: see simulated/vm/start.py
@@ -91,13 +90,15 @@ class Interpreter:
                 env=env,
                 cwd=folder,
                 start_new_session=True,
-                preexec_fn=lambda: _die_with(parent),
+                preexec_fn=lambda: die_with(parent),
             )
 
         try:
-            self._process = _in_lasting_thread(started)
+            self._process = in_lasting_thread(started)
             self.pidfd = os.pidfd_open(self._process.pid)
         except (OSError, subprocess.SubprocessError) as e:
+            self.socket.close()
+            theirs.close()
             raise LabError(f"MicroPython does not start: {e}") from e
         self.socket.setblocking(False)
         self._theirs = theirs
@@ -149,7 +150,7 @@ class Interpreter:
                 time.sleep(0.001)
             if self._interrupt is None:
                 return False
-            self._process.send_signal(signal.SIGINT)
+            interrupt(self._process.pid)
         except (OSError, IndexError):  # it has just ended
             pass
         return True

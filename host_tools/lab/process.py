@@ -44,7 +44,7 @@ class Child:
             with log.open("ab") as output:
                 self._start_of_log = output.tell()
                 parent = os.getpid()
-                self._process = _in_lasting_thread(
+                self._process = in_lasting_thread(
                     lambda: subprocess.Popen(
                         argv,
                         stdin=subprocess.DEVNULL,
@@ -54,7 +54,7 @@ class Child:
                         cwd=cwd,
                         # A Ctrl-C is for the parent, which then stops its children in order.
                         start_new_session=True,
-                        preexec_fn=lambda: _die_with(parent),
+                        preexec_fn=lambda: die_with(parent),
                     )
                 )
         except (OSError, subprocess.SubprocessError) as e:
@@ -145,7 +145,8 @@ class Child:
         return " | ".join(said[-lines:]) or f"nothing in {self.log}"
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """In a child, between fork and exec: end when `parent` does (Linux only)."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it was killed between the fork and the line above
@@ -160,9 +161,11 @@ _starter: threading.Thread | None = None
 _starter_lock = threading.Lock()
 
 
-def _in_lasting_thread(
+def in_lasting_thread(
     start: Callable[[], "subprocess.Popen[bytes]"],
 ) -> "subprocess.Popen[bytes]":
+    """Call what starts a child that uses die_with(), in a thread that lasts; return the child, or
+    raise what that raised."""
     if threading.current_thread() is threading.main_thread():
         return start()
     global _starter
@@ -186,3 +189,13 @@ def _start_all() -> None:
             answer.put(start())
         except BaseException as e:  # noqa: BLE001 - it is raised where the start was asked for
             answer.put(e)
+
+
+def interrupt(pid: int) -> None:
+    """Send SIGINT to the main thread of a process: another one may have nothing that catches it.
+    Raises OSError."""
+    if _libc is None or not hasattr(_libc, "tgkill"):
+        os.kill(pid, signal.SIGINT)
+    elif _libc.tgkill(pid, pid, signal.SIGINT):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -146,7 +146,7 @@ def read(path: Path, *, trusted: bool = True) -> DeviceFile:
             f"{path}: holds the secret {next(_secrets(values))}, and others can read it: "
             f"chmod 600 {path}"
         )
-    _check_addresses(found)
+    check_addresses(found)
     _check_as_device(found, trusted)
     return found
 
@@ -301,8 +301,8 @@ def _secrets(values: Mapping[str, Any]) -> Iterator[str]:
             yield _name(("rooms", i, "password"))
 
 
-def _check_addresses(found: DeviceFile) -> None:
-    """Check all JIDs, each by its line."""
+def check_addresses(found: DeviceFile) -> None:
+    """Check all JIDs, each by its line. Raises DeviceFileError."""
     values = found.values
     account = found.values.get("jid")
     if not account:

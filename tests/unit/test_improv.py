@@ -390,6 +390,16 @@ def test_malformed():
                 await line.quiet()
                 await asyncio.sleep(0.03)
                 assert await line.ask(command(2)) == [(1, b"\2")], n
+            # In a packet nothing is a Ctrl-C: neither where it stops, nor in lengths that read as
+            # what mpremote begins with
+            whole = wifi_command(b"lab", b"8 digits")
+            assert whole[:12][-2:] == b"\r\3"
+            for data in (whole[:8], whole[:12]):
+                line.sent = data
+                await line.quiet()
+                await asyncio.sleep(0.03)
+            assert await line.ask(whole, 3) == [(1, b"\3"), (1, b"\2"), (2, b"\3")]
+            assert interrupts.said == [-1]
         assert kept(thing) is None
 
     run(main)

@@ -1,7 +1,8 @@
-"""`uxmpp provision …`, killed by SIGKILL at one of the steps that leave a trace: what is flushed
-to the disk, renamed and removed, what goes to the server and what comes from it.
+"""`uxmpp provision …`, again and again, killed by SIGKILL at one of the steps that leave a trace:
+what is flushed to the disk, renamed and removed, what goes to the server and what comes from it.
+How the processes ended is the last line printed.
 
-    killed_provision.py STEP before|after ARGUMENTS…
+    killed_provision.py "STEP before|after" … -- ARGUMENTS…
 """
 
 import os
@@ -12,8 +13,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "firmware")]
 
-left = int(sys.argv.pop(1))
-before = sys.argv.pop(1) == "before"
+at = sys.argv.index("--")
+times = sys.argv[1:at]
+del sys.argv[1 : at + 1]
+left = 0
+before = False
 
 
 def step():
@@ -62,5 +66,15 @@ Stream.read = awaited(Stream.read)
 Stream.write = awaited(Stream.write)
 
 from host_tools.cli import main  # noqa: E402
+from host_tools.provision import batch, one  # noqa: E402, F401 - once for all of them
 
-main()
+ended = []
+for time in times:
+    pid = os.fork()
+    if not pid:
+        number, when = time.split()
+        left = int(number)
+        before = when == "before"
+        main()
+    ended.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(*ended)

@@ -1,0 +1,14 @@
+# What a board runs then: the program of its slot. No part of `slots` stays in memory meanwhile.
+import slots
+
+there = slots.start()
+slots.leave()
+del slots
+if there:
+    try:
+        __import__("app")
+    except Exception as e:
+        import slots
+
+        if not slots.failed(e):
+            raise
