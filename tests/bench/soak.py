@@ -87,3 +87,24 @@ def heap(world: World) -> Result:
         f"{done.messages:,} messages, {done.seconds:,.0f} s; 32-bit MicroPython, 160 KB, Prosody"
     )
     return Result(done.drift(settled), note=note)
+
+
+@figure(
+    "soak.update",
+    "places of a power cut in an update after which a device ran neither the old program nor the"
+    " new one, whole",
+    "",
+    target=0,
+    soak=True,
+)
+def update(world: World) -> Result:
+    """At each write to flash, before it, half way through it, and after it."""
+    tried, writes, further = part("faults.test_update").cut_everywhere(
+        world.folder / "cut", SEED, 60 if world.quick else 0
+    )
+    note = (
+        f"{tried:,} places in {writes:,} writes of a life with two updates, a broken one and one "
+        f"that never logs in; {further} times the device was updated further from there"
+    )
+    # What goes wrong is an error that says where
+    return Result(0, note=note)

@@ -145,7 +145,7 @@ def photo(world: World) -> Result:
 
 @figure(
     "names.all",
-    "names kept when all of the agent was loaded, but for files and sleep",
+    "names kept when all of the agent was loaded, but for files, sleep and updates",
     "",
     target=NAMES,
     exact=True,

@@ -123,8 +123,8 @@ class World:
 
     @cached_property
     def lab(self) -> Lab:
-        """A Prosody with the ACCOUNTS."""
-        return self._stack.enter_context(Lab(ACCOUNTS))
+        """A Prosody with the ACCOUNTS, whose logins are as long as one's that was installed."""
+        return self._stack.enter_context(Lab(ACCOUNTS, iterations=10_000))
 
     @cached_property
     def ejabberd(self) -> Lab:

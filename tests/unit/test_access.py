@@ -706,7 +706,6 @@ def test_pairing():
             # Nobody comes second, and nothing of it stays in memory
             assert not writes(t, "t@y", text) and t.access.owners == [STRANGER]
             assert t.access.guests == [] and forgotten("pairing")
-            assert not hasattr(thing, "pairing")
             assert people(t.starts()) == [(STRANGER, "owner")]
             os.remove(folder + "roles.json")
 
