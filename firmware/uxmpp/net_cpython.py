@@ -11,7 +11,9 @@ class Context:
     """As net.Context."""
 
     def __init__(self, ca, pin):
-        self.ctx = _context(not pin and ca)
+        if not pin and not ca:
+            raise ValueError("ca or pin: one is needed, to know the server by")
+        self.ctx = _context(None if pin else ca)
         self.pin = pin
 
 

@@ -27,3 +27,13 @@ def test_pin_and_a_chain():
     found = [chain(context, leaf, ISSUER) for leaf in (LEAF, OTHER, LEAF, LEAF)]
     assert found == [True, False, True, True], found
     assert context.der == LEAF
+
+
+def test_a_server_is_never_just_believed():
+    """Without CA and pin there is no context."""
+    for ca, pin in ((None, None), (b"", None), (None, ""), (b"", "")):
+        try:
+            Context(ca, pin)
+            raise AssertionError((ca, pin))
+        except (TypeError, ValueError, OSError):
+            pass
