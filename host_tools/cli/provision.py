@@ -150,12 +150,12 @@ def provision(
                 )
         lines, bad = devices_csv.read(batch, device, jid)
         out = out or Path(batch.stem)
-    if forget:
-        batches.forget(out, forget)
     if by is By.invite and not all(line.invitation for line in lines):
         token = _invitation(by, "all those without one of their own")
         lines = [replace(line, invitation=line.invitation or token) for line in lines]
     method = _method(by, admin, api, field)
+    if forget:
+        batches.forget(out, forget)
     raise typer.Exit(_run(batch or device.path, lines, bad, out, method, made, jobs))
 
 

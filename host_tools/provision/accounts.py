@@ -6,7 +6,7 @@ the way, an account counts as made when a login with its password has succeeded.
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..errors import UxmppError
@@ -43,9 +43,9 @@ class Order:
     """An account that is wanted: `jid` in normal form; `invitation`: a token of XEP-0445."""
 
     jid: str
-    password: str
+    password: str = field(repr=False)
     place: Place
-    invitation: str | None = None
+    invitation: str | None = field(default=None, repr=False)
 
 
 class Method(Protocol):

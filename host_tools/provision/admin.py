@@ -36,8 +36,11 @@ class Admin:
                     raise
                 try:
                     await self._create(order)
-                except Unreached:
-                    raise e from None  # the first try may have been heard
+                except Exists:
+                    raise
+                except (AccountError, Unreached):
+                    # It was not made now; but the first try may have been heard
+                    raise e from None
 
     async def close(self) -> None:
         """As Method.close()."""
@@ -58,7 +61,8 @@ class Admin:
                     f"{self.jid} may not add users on {_domain(order)}, or the server has no such "
                     f"command (XEP-0133): {e.said}"
                 ) from None
-            raise AccountError(f"{order.jid}: the server refuses it: {e.said}") from None
+            kind = ServerError if e.unsure else AccountError
+            raise kind(f"{order.jid}: the server refuses it: {e.said}") from None
 
     async def _log_in(self, place: Place) -> Session:
         if not self._wrong:  # not once for each device, or the account is locked

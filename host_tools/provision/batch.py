@@ -22,11 +22,11 @@ from .accounts import Method, NotAllowed, Order
 from .devices_csv import Line
 from .journal import Journal, JournalError, Secrets
 from .label import Size
-from .session import Place, Unreached
+from .session import Place, ServerError
 
 #: The most devices that are worked on at a time.
 MAX_JOBS = 64
-#: After so many in a row for which the server was not reached the rest is left alone.
+#: After so many in a row for which the server was not reached, or failed, the rest is left alone.
 MAX_UNREACHED = 16
 
 
@@ -90,9 +90,11 @@ class Batch:
         self._report = report
         self._stop: UxmppError | None = None
         self._unreached = 0
+        self._programs: dict[tuple[str | None, ...], str] = {}
         self.counts = dict.fromkeys(Outcome, 0)
         if made.image:
-            _check_images(lines)
+            for line in lines:
+                self._program(line)
 
     @property
     def untried(self) -> int:
@@ -110,7 +112,7 @@ class Batch:
                         group.create_task(self._work(waiting, journal, secrets))
             except ExceptionGroup as e:
                 # What one of them cannot go on with, none can
-                raise (_first(e) or e) from None
+                raise _first(e) from None
             finally:
                 secrets.close()
                 await self._method.close()
@@ -132,7 +134,7 @@ class Batch:
                 outcome, why = Outcome.failed, str(e)
             except UxmppError as e:
                 outcome, why = Outcome.failed, str(e)
-                if isinstance(e, Unreached):
+                if isinstance(e, ServerError):
                     self._unreached += 1
                     if self._unreached >= MAX_UNREACHED:
                         self._stop = e
@@ -146,7 +148,9 @@ class Batch:
         serial, jid = line.serial, line.device.jid
         folder = self._folder / serial
         place = Place.of(line.device)
-        digest = _digest(line, self._made, place)
+        # One that is there is never left behind its settings
+        with_image = self._made.image or box.has_image(folder)
+        digest = _digest(line, self._made, self._program(line) if with_image else "")
         done = journal.done.get(serial)
         if done:
             if done.jid != jid:
@@ -154,11 +158,11 @@ class Batch:
                     f"was made as {done.jid}: give {jid} another serial number, or --forget it"
                 )
             secrets.drop(serial)
-            missing = self._made.image and not (folder / box.IMAGE).exists()
+            missing = with_image and not (folder / box.IMAGE).exists()
             if done.digest == digest and folder.exists() and not missing:
                 return Outcome.before
             keys, code, password = box.kept(folder)
-            await self._build(line, keys, _code(line, code), password)
+            await self._build(line, keys, _code(line, code), password, with_image)
             journal.add("done", serial, jid=jid, digest=digest)
             return Outcome.again
         kept = secrets.get(serial)
@@ -184,25 +188,53 @@ class Batch:
         if self._made.keep is Keep.keyring:
             await asyncio.to_thread(secret.keep, jid, order.password)
         in_file = order.password if self._made.keep is Keep.file else None
-        await self._build(line, keys, _code(line, kept["pair"]), in_file)
+        await self._build(line, keys, _code(line, kept.get("pair")), in_file, with_image)
         journal.add("done", serial, jid=jid, digest=digest)
         secrets.drop(serial)
         return Outcome.made if new else Outcome.finished
 
     async def _build(
-        self, line: Line, keys: Sequence[object], code: str | None, password: str | None
+        self,
+        line: Line,
+        keys: Sequence[object],
+        code: str | None,
+        password: str | None,
+        with_image: bool,
     ) -> None:
-        await asyncio.to_thread(
-            box.build,
-            line,
-            self._folder / line.serial,
-            keys,
-            code,
-            size=self._made.size,
-            # One that is there is never left behind its settings
-            with_image=self._made.image or (self._folder / line.serial / box.IMAGE).exists(),
-            password=password,
+        work = asyncio.create_task(
+            asyncio.to_thread(
+                box.build,
+                line,
+                self._folder / line.serial,
+                keys,
+                code,
+                size=self._made.size,
+                with_image=with_image,
+                password=password,
+            )
         )
+        try:
+            await asyncio.shield(work)
+        finally:
+            # Where this was cancelled it goes on: not without the journal, which others may take
+            await asyncio.wait((work,))
+
+    def _program(self, line: Line) -> str:
+        """Return what tells the program in a device's image from another. Raises BatchError and
+        what boards and content raise."""
+        device = line.device
+        name, surfaces = device.values.get("board"), content.surfaces(device)
+        if not name:
+            raise BatchError(f'{device.path}: board = "…" is missing: an image is for one')
+        key = (name, device.app, *surfaces)
+        if key not in self._programs:
+            board = boards.load(name, device.path.parent)
+            files = content.slot_files(board, content.find_app(device), surfaces)
+            made = sha256()
+            for path, data in {**content.loader_files(), **files}.items():
+                made.update(f"{path} {len(data)} ".encode() + data)
+            self._programs[key] = made.hexdigest()
+        return self._programs[key]
 
 
 def forget(folder: Path, serials: Sequence[str]) -> None:
@@ -212,6 +244,7 @@ def forget(folder: Path, serials: Sequence[str]) -> None:
         for serial in serials:
             if serial not in journal.done:
                 raise BatchError(f"{journal.path}: there is no finished device {serial[:64]!r}")
+        for serial in serials:
             journal.add("forgotten", serial)
 
 
@@ -224,29 +257,17 @@ def _code(line: Line, code: str | None) -> str | None:
     return str(values["pair"]) or code or accounts.pairing_code()
 
 
-def _digest(line: Line, made: Made, place: Place) -> str:
+def _digest(line: Line, made: Made, program: str) -> str:
     """Return what tells whether a device's files would be the same."""
-    told = [dict(line.device.values), made.size.width, made.size.height]
+    told = [dict(line.device.values), made.size.width, made.size.height, program]
+    files = content.settings_files(line.device)
+    told += [f"{name} {sha256(data).hexdigest()}" for name, data in files.items()]
     text = json.dumps(told, sort_keys=True, default=str)
-    return sha256(text.encode() + (place.ca or b"")).hexdigest()[:32]
+    return sha256(text.encode()).hexdigest()[:32]
 
 
-def _check_images(lines: Sequence[Line]) -> None:
-    seen = set()
-    for line in lines:
-        board, app = line.device.values.get("board"), line.device.app
-        if (board, app) not in seen:
-            seen.add((board, app))
-            if not board:
-                raise BatchError(
-                    f'{line.device.path}: board = "…" is missing: an image is for one'
-                )
-            boards.load(board, line.device.path.parent)
-            content.find_app(line.device)
-
-
-def _first(group: ExceptionGroup[Exception]) -> Exception | None:
+def _first(group: ExceptionGroup[Exception]) -> Exception:
     found: Exception = group
     while isinstance(found, ExceptionGroup):
         found = found.exceptions[0]
-    return found if isinstance(found, UxmppError) else None
+    return found

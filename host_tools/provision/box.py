@@ -80,6 +80,8 @@ def kept(folder: Path) -> tuple[list[Any], str | None, str | None]:
         path = folder / PASSWORD
         password = path.read_text().strip() if path.exists() else None
         return list(made["keys"]), made.get("pair") or None, password
+    except PermissionError as e:
+        raise BoxError(f"{e.filename}: cannot be read: {e.strerror}") from None
     except (OSError, ValueError, KeyError, TypeError):
         raise BoxError(
             f"{folder}: has no device.json with login keys, and they were only there: restore it "
@@ -87,10 +89,19 @@ def kept(folder: Path) -> tuple[list[Any], str | None, str | None]:
         ) from None
 
 
+def has_image(folder: Path) -> bool:
+    """Whether a folder that was made before holds an image, be it in the midst of a change."""
+    return any((f / IMAGE).exists() for f in (folder, _old(folder)))
+
+
+def _old(folder: Path) -> Path:
+    """Return where the folder is during a change of it."""
+    return folder.with_name(f".{folder.name}.old")
+
+
 def _recovered(folder: Path) -> Path:
-    """Have the folder as it was before a change of it that was interrupted; return where it is
-    during a change."""
-    old = folder.with_name(f".{folder.name}.old")
+    """Have the folder as it was before a change of it that was interrupted; return _old()."""
+    old = _old(folder)
     if old.exists():
         if folder.exists():
             shutil.rmtree(old)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UxmppError
-from . import device_file, toml_text
+from . import device_file, journal, toml_text
 from .device_file import DeviceFile, DeviceFileError
 
 #: The most bytes of a file, and devices in it.
@@ -26,8 +26,9 @@ SERIAL = "serial"
 INVITE = "invite"
 #: Stands for the serial number in the texts of a template.
 PATTERN = "{serial}"
-# They become folders, on file systems that do not tell capitals apart, too
-_SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# They become folders, on file systems that do not tell capitals apart, or drop a dot at the end,
+# too
+_SERIAL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 # Others must not read a file with such columns
 _SECRETS = (INVITE, "pair", "wifi.password")
@@ -95,8 +96,10 @@ def single(device: DeviceFile) -> Line:
     """Return the device of a device.toml as a line; its serial number is that of the file, else
     its name."""
     serial = device.values.get(SERIAL, device.name)
-    if not _SERIAL.fullmatch(serial):
-        raise CsvError(f"{device.path}: serial: {_SERIALS}")
+    try:
+        _check_serial(serial)
+    except ValueError as e:
+        raise CsvError(f"{device.path}: {e}") from None
     for key in ("password", "keys"):
         if device.values.get(key):
             raise CsvError(f"{device.path}: {key}: is there already: take it out, to get new ones")
@@ -104,7 +107,14 @@ def single(device: DeviceFile) -> Line:
     return Line(0, serial, DeviceFile(device.path, _at(device, device.values), {}))
 
 
-_SERIALS = "must be 1 to 64 letters, digits, '.', '-' or '_', the first a letter or digit"
+def _check_serial(serial: str) -> None:
+    if not _SERIAL.fullmatch(serial):
+        raise ValueError(
+            f"serial {serial[:64]!r}: must be 1 to 64 letters, digits, '.', '-' or '_', the first "
+            "a letter or digit, the last no '.'"
+        )
+    if serial.lower() == journal.NAME:
+        raise ValueError(f"serial {serial}: must be another one: the journal's file is called so")
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -189,9 +199,8 @@ def _line(
 ) -> Line:
     """Return a line's device. Raises ValueError."""
     serial = cells[SERIAL]
-    if not _SERIAL.fullmatch(serial):
-        raise ValueError(f"serial {serial[:64]!r}: {_SERIALS}")
-    made = _at(template, defaults)
+    _check_serial(serial)
+    made = copy.deepcopy(dict(defaults))
     for name, text in cells.items():
         if text and name not in (SERIAL, INVITE):
             *tables, key = name.split(".")
@@ -199,7 +208,7 @@ def _line(
             for table in tables:
                 part = part.setdefault(table, {})
             part[key] = _value(name, text)
-    made = _filled(made, serial)
+    made = _at(template, _filled(made, serial))
     if made.get("pair") and not cells.get("pair"):
         raise ValueError('pair: one code for all devices: write pair = "" into the template')
     made[SERIAL] = serial

@@ -4,8 +4,11 @@ import asyncio
 import http.client
 import ipaddress
 import json
+import socket
 import ssl
 from base64 import b64encode
+from contextlib import suppress
+from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,11 +16,13 @@ from ..errors import UxmppError
 from .accounts import AccountError, Exists, NotAllowed, Order
 from .session import ServerError, said
 
-#: Seconds that an answer may take, and the most bytes of it that are read.
+#: Seconds that an answer may take, all of it, and the most bytes of it that are read.
 ANSWER_S = 20
 MAX_ANSWER = 65536
 
 _DONE, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _CONFLICT = 200, 401, 403, 404, 409
+# From here on it is the server that fails, or one in between: what it has done nobody knows
+_FAILED = 500
 
 
 class Api:
@@ -34,13 +39,13 @@ class Api:
         jid: str | None = None,
         password: str | None = None,
     ) -> None:
+        if set(url) & set("@?#"):
+            raise UxmppError("--api: the address must be https://host:port/api alone, no secrets")
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as e:
             raise UxmppError(f"--api: {url[:64]!r} is no address: {e}") from None
-        if parts.username is not None or parts.query or parts.fragment:
-            raise UxmppError("--api: the address must be https://host:port/api alone, no secrets")
         if parts.scheme not in ("https", "http") or not parts.hostname:
             raise UxmppError(f"--api: {url[:64]!r} is not like https://example.org:5443/api")
         if parts.scheme == "http" and not _is_loopback(parts.hostname):
@@ -68,6 +73,8 @@ class Api:
             raise NotAllowed(f"{self.url} refuses our token or password ({status}): {words}")
         if status == _NOT_FOUND:
             raise NotAllowed(f"{self.url}: there is no such API (404): {words}")
+        if status >= _FAILED:
+            raise ServerError(f"{order.jid}: {self.url} fails ({status}): {words}")
         if status != _DONE:
             raise AccountError(f"{order.jid}: {self.url} refuses it ({status}): {words}")
 
@@ -77,27 +84,44 @@ class Api:
     def _ask(self, order: Order) -> tuple[int, bytes]:
         user, _, domain = order.jid.partition("@")
         body = json.dumps({"user": user, "host": domain, "password": order.password}).encode()
-        connection = self._connection(order.place.ca)
         try:
-            connection.request("POST", self._path, body, self._headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read(MAX_ANSWER)
+            connection = self._connected(order.place.ca)
+            # Its own limit is for each piece that comes
+            limit = Timer(ANSWER_S, _cut, (connection.sock,))
+            limit.start()
+            try:
+                connection.request("POST", self._path, body, self._headers)
+                answer = connection.getresponse()
+                return answer.status, answer.read(MAX_ANSWER)
+            finally:
+                limit.cancel()
+                connection.close()
         except ssl.SSLCertVerificationError as e:
             raise ServerError(f"{self.url}: the certificate: {e.verify_message}") from None
-        except (OSError, http.client.HTTPException) as e:
+        except (OSError, ValueError, http.client.HTTPException) as e:
             raise ServerError(f"{self.url}: no answer: {said(str(e) or repr(e))}") from None
-        finally:
-            connection.close()
 
-    def _connection(self, ca: bytes | None) -> http.client.HTTPConnection:
-        if not self._secure:
-            return http.client.HTTPConnection(self._host, self._port, timeout=ANSWER_S)
-        context = ssl.create_default_context()
-        if ca:
-            context.load_verify_locations(cadata=ca)
-        return http.client.HTTPSConnection(
-            self._host, self._port, timeout=ANSWER_S, context=context
-        )
+    def _connected(self, ca: bytes | None) -> http.client.HTTPConnection:
+        if self._secure:
+            context = ssl.create_default_context()
+            if ca:
+                context.load_verify_locations(cadata=ca)
+            made: http.client.HTTPConnection = http.client.HTTPSConnection(
+                self._host, self._port, timeout=ANSWER_S, context=context
+            )
+        else:
+            made = http.client.HTTPConnection(self._host, self._port, timeout=ANSWER_S)
+        try:
+            made.connect()
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+
+def _cut(sock: socket.socket) -> None:
+    with suppress(OSError):  # it has ended
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _is_loopback(host: str) -> bool:
@@ -116,7 +140,7 @@ def _in_header(token: str) -> str:
 def _words(text: bytes) -> str:
     try:
         found: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = text.decode(errors="replace")
     if isinstance(found, dict):
         found = found.get("message", found)

@@ -6,8 +6,8 @@ passwords of accounts that are not finished yet are files of their own, and go a
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +17,12 @@ from typing import Any, BinaryIO, Self
 from ..errors import UxmppError
 
 #: The most bytes of a journal.
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 256 * 1024 * 1024
 #: The file, and the folder of passwords, within a batch's folder.
 NAME = "journal.jsonl"
 SECRETS = ".secrets"
 _FORMAT = 1
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows
 
 
 class JournalError(UxmppError):
@@ -49,12 +50,12 @@ class Journal:
         self.done: dict[str, Done] = {}
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            number = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            number = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
             self._file: BinaryIO = os.fdopen(number, "r+b", buffering=0)
         except OSError as e:
             raise JournalError(f"{self.path}: cannot be opened: {e.strerror}") from None
         try:
-            self._lock()
+            _lock(self._file, self.path)
             self._read()
         except BaseException:
             self._file.close()
@@ -98,9 +99,9 @@ class Journal:
 
     def _read(self) -> None:
         try:
-            data = self._file.read(MAX_BYTES + 1)
-            if len(data) > MAX_BYTES:
+            if os.fstat(self._file.fileno()).st_size > MAX_BYTES:
                 raise JournalError(f"{self.path}: is longer than {MAX_BYTES} bytes: no journal")
+            data = self._file.read()
             whole = data.rfind(b"\n") + 1
             if whole < len(data):
                 os.ftruncate(self._file.fileno(), whole)
@@ -122,17 +123,40 @@ class Journal:
                 raise JournalError(f"{self.path}: was written by another version of uxmpp")
         if not whole:
             self._write({"journal": _FORMAT})
-            flush_folder(self.path.parent)
+            for folder in self.path.absolute().parents[:2]:
+                self._flush(folder)
 
-    def _lock(self) -> None:
+    def _flush(self, folder: Path) -> None:
         try:
-            import fcntl
-        except ImportError:  # Windows: nobody is kept from it
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise JournalError(f"{self.path}: another uxmpp provision is at it") from None
+            flush_folder(folder)
+        except OSError as e:
+            raise JournalError(f"{folder}: cannot be written: {e.strerror}") from None
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep other programs that ask for the same file from what is done meanwhile. Raises
+    JournalError where one is at it already."""
+    try:
+        file = path.open("rb")
+    except OSError as e:
+        raise JournalError(f"{path}: cannot be read: {e.strerror}") from None
+    with file:
+        _lock(file, path)
+        yield
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows: nobody is kept from it
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise JournalError(f"{path}: another uxmpp provision is at it") from None
+    except OSError as e:
+        raise JournalError(f"{path}: cannot be locked: {e.strerror}") from None
 
 
 class SecretError(UxmppError):
@@ -147,7 +171,8 @@ class Secrets:
         self.folder = folder / SECRETS
 
     def get(self, serial: str) -> dict[str, str] | None:
-        """Return what is kept of a device, or None. Raises SecretError."""
+        """Return what is kept of a device, its `password` with it, or None. Raises
+        SecretError."""
         path = self._path(serial)
         try:
             found = json.loads(path.read_bytes())
@@ -155,14 +180,20 @@ class Secrets:
             return None
         except (OSError, ValueError) as e:
             raise SecretError(f"{path}: cannot be read: {e}") from None
-        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        if (
+            not isinstance(found, dict)
+            or not all(isinstance(v, str) for v in found.values())
+            or not found.get("password")
+        ):
             raise SecretError(f"{path}: is not what was written there")
         return found
 
     def put(self, serial: str, what: Mapping[str, str]) -> None:
         """Keep it; it is on the disk when this returns."""
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self.folder.is_dir():
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                flush_folder(self.folder.parent)
         except OSError as e:
             raise JournalError(f"{self.folder}: cannot be made: {e.strerror}") from None
         write_private(self._path(serial), json.dumps(what).encode())
@@ -193,12 +224,19 @@ def write_private(path: Path, data: bytes) -> None:
     JournalError."""
     beside = path.with_name(f".{path.name}.new")
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
-            os.fchmod(f.fileno(), 0o600)
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        beside.replace(path)
+        # What is there may be another's, or lead elsewhere
+        beside.unlink(missing_ok=True)
+        number = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
+        try:
+            with os.fdopen(number, "wb") as f:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())
+            beside.replace(path)
+        except OSError:
+            with suppress(OSError):
+                beside.unlink()
+            raise
         flush_folder(path.parent)
     except OSError as e:
         raise JournalError(f"{path}: cannot be written: {e.strerror}") from None

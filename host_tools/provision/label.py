@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import ceil
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -23,6 +24,8 @@ from ..flash.mpy import FIRMWARE
 DPI = 600
 #: Millimetres: the smallest and the largest side of a label.
 MIN_MM, MAX_MM = 10, 300
+#: Millimetres: the smallest square of a QR code that printers and phones can be asked for.
+MIN_MODULE_MM = 0.2
 #: The most characters of a name on it.
 MAX_NAME = 40
 
@@ -159,7 +162,14 @@ class Label:
     def _square(self) -> tuple[float, float, float]:
         """Where the dark modules begin, and the size of one, in millimetres."""
         side = min(self.size.height, 0.5 * self.size.width)
-        module = side / (len(self.modules) + 2 * _QUIET)
+        count = len(self.modules) + 2 * _QUIET
+        module = side / count
+        if module < MIN_MODULE_MM:
+            high = max(MIN_MM, ceil(count * MIN_MODULE_MM))
+            raise LabelError(
+                f"a label of {self.size.width}x{self.size.height} mm is too small for the QR code "
+                f"of {self.jid[:64]}: --label {2 * high}x{high} at least"
+            )
         return (
             module * _QUIET,
             (self.size.height - side) / 2 + module * _QUIET,
@@ -173,15 +183,18 @@ class Label:
         wanted = [
             (_shown(self.name), 1.0, True),
             (f"No. {self.serial}", 0.85, False),
-            *((part, 0.65, False) for part in (local, f"@{domain}")),
+            *((_plain(part), 0.65, False) for part in (local, f"@{domain}")),
         ]
         if self.code:
-            wanted.append((f"pair {self.code}", 1.1, True))
+            wanted.append((_plain(f"pair {self.code}"), 1.1, True))
+        wanted = [line for line in wanted if line[0]]
         x = min(self.size.height, 0.5 * self.size.width) + _MARGIN_MM / 2
         width = self.size.width - x - _MARGIN_MM
         unit = (self.size.height - 2 * _MARGIN_MM) / (_LEADING * sum(w[1] for w in wanted))
         y = _MARGIN_MM
         found = []
+        if self.code and _FONT_COLUMNS * len(wanted[-1][0]) > _pixels(width):
+            raise LabelError(f"{self.jid[:64]}: the code is too long for the label")
         for text, share, bold in wanted:
             y += _LEADING * share * unit
             size = min(share * unit, width / (_ADVANCE * len(text)))
@@ -189,8 +202,13 @@ class Label:
         return found
 
 
+def _plain(text: str) -> str:
+    """Return a text as one line, without what XML cannot hold or nobody can read."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def _shown(name: str) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in name).split())
+    line = _plain(name)
     return line if len(line) <= MAX_NAME else line[: MAX_NAME - 1] + "…"
 
 

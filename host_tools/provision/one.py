@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from ..errors import UxmppError
-from . import accounts, secret, toml_text
+from . import accounts, device_file, secret, toml_text
 from .accounts import Method, Order
 from .batch import Keep
 from .box import PASSWORD
 from .device_file import DeviceFile
-from .journal import Secrets, write_private
+from .journal import Secrets, alone, write_private
 from .session import Place
 
 
@@ -20,8 +20,17 @@ async def provision(
     login keys already. Raises UxmppError.
 
     The password is in the folder `.secrets` beside it until then, so that nothing is lost where
-    this is interrupted: the next time goes on with it.
+    this is interrupted: the next time goes on with it. Two at once would overwrite each other's.
     """
+    with alone(device.path):
+        # Another one may have been at it since it was read
+        device = device_file.read(device.path)
+        return await _provision(device, method, invitation, keep)
+
+
+async def _provision(
+    device: DeviceFile, method: Method, invitation: str | None, keep: Keep
+) -> list[str]:
     if device.values.get("keys"):
         return []
     if device.values.get("password"):
@@ -62,9 +71,16 @@ async def provision(
 def _add(device: DeviceFile, line: str) -> None:
     """Add a line to the file, before that of `jid`: so it is above the first [table]."""
     path: Path = device.path.resolve()
+    # Somebody may have written into it meanwhile
+    now = device_file.read(path)
+    if now.jid != device.jid or now.values.get("keys"):
+        raise UxmppError(
+            f"{path}: its jid or keys were changed meanwhile: take that back, and start the same "
+            "command again"
+        )
     try:
         lines = path.read_bytes().decode().split("\n")
     except (OSError, UnicodeDecodeError) as e:
         raise UxmppError(f"{path}: cannot be read: {e}") from None
-    at = device.lines[("jid",)] - 1
+    at = now.lines[("jid",)] - 1
     write_private(path, "\n".join([*lines[:at], line, *lines[at:]]).encode())

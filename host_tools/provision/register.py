@@ -5,7 +5,7 @@ from typing import Any
 
 from . import invite
 from .accounts import AccountError, Exists, NotAllowed, Order
-from .session import Refused, Session, firmware, said, secured
+from .session import Refused, ServerError, Session, firmware, said, secured
 
 #: The most fields of a form that are looked at.
 MAX_FIELDS = 64
@@ -153,9 +153,11 @@ def _domain(order: Order) -> str:
     return order.jid.partition("@")[2]
 
 
-def _explained(order: Order, e: Refused) -> AccountError:
+def _explained(order: Order, e: Refused) -> AccountError | ServerError:
     """Return what an error for a registration (XEP-0077 section 3.1) means."""
     domain = _domain(order)
+    if e.unsure:
+        return ServerError(f"{order.jid}: {domain} fails with the registration: {e.said}")
     if e.condition == "conflict":
         return Exists(f"{order.jid}: there is such an account already")
     if e.kind == "wait" or e.condition == "resource-constraint":

@@ -24,6 +24,9 @@ MAX_OTHERS = 64
 MAX_SAID = 200
 
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+_PLACE = ("jid", "ca", "pin", "host", "port", "direct", "nameserver", "plain")
+# What a server says that may have done all the same what it was asked for
+_UNSURE = ("internal-server-error", "remote-server-timeout", "undefined-condition")
 
 
 def firmware(name: str) -> Any:
@@ -53,10 +56,16 @@ class Refused(ServerError):  # noqa: N818
         self.said = f"{condition}: {text}" if text else condition
         super().__init__(self.said)
 
+    @property
+    def unsure(self) -> bool:
+        """Whether it may have been done all the same."""
+        return self.condition in _UNSURE
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server is, and how it is known: as in device.json; `ca` as bytes of DER."""
+    """Where a server is, and how it is known: as in device.json; `ca` as bytes of DER. Raises
+    ServerError where it is known by neither `ca` nor `pin`."""
 
     ca: bytes | None
     pin: str | None
@@ -66,14 +75,19 @@ class Place:
     nameserver: str | None = None
     plain: bool = False
 
+    def __post_init__(self) -> None:
+        # The library takes it for granted, and would not verify anything
+        if not self.ca and not self.pin:
+            raise ServerError("neither ca nor pin: there is nothing to know the server by")
+
     @classmethod
     def of(cls, device: DeviceFile) -> "Place":
         """Return what a device.toml that was read says of it. Raises UxmppError."""
-        made = device.device_json("not needed here")
-        made.pop("keys", None)
+        # Nothing secret is needed for it
+        made = {k: v for k, v in device.device_json().items() if k in _PLACE}
+        made.update(password="none", pair="")
         with tempfile.TemporaryDirectory(prefix="uxmpp-place-") as folder:
             path = Path(folder, "device.json")
-            path.touch(0o600)
             path.write_text(json.dumps(made), "utf-8")
             try:
                 found = firmware("thing.config").load(str(path))
@@ -114,6 +128,7 @@ class Session:
                     if (
                         answer.name == "iq"
                         and answer.get("id") == number
+                        and answer.get("type") in ("result", "error")
                         and (to is None or answer.get("from") in (to, None))
                     ):
                         break
@@ -228,6 +243,8 @@ def _translated(what: str, kind: type[ServerError] = ServerError) -> Iterator[No
         raise kind(f"{what}: it is silent") from None
     except (OSError, ValueError, firmware("uxmpp.stream").StreamError) as e:
         raise kind(f"{what}: {said(str(e) or repr(e))}") from None
+    except AttributeError:  # so the library meets what must be there, and is not
+        raise kind(f"{what}: the server does not keep to the protocol") from None
 
 
 def _refused(answer: Any) -> Refused:

@@ -98,6 +98,12 @@ def test_long_names_and_sizes():
     assert "n" * 39 + "…" in texts and "x" * 300 in texts and max(texts.values()) < 32
     assert Image.open(io.BytesIO(long.png())).size == (1465, 685)
     assert Size.parse(" 50 x 30 mm") == Size(50, 30)
+    # Nobody could read it
+    with pytest.raises(UxmppError, match="label of 16x16 mm .*: --label 20x10 at least"):
+        label_of(size=Size(16, 16)).svg()
+    assert label_of(size=Size(20, 10)).png()
+    with pytest.raises(UxmppError, match="the code is too long"):
+        label_of(code="A" * 200).svg()
     # What XML cannot hold, and nothing
     odd = label_of("a\ufffe@example.org", "", "AB\x0bC\nDEFG")
     texts = [t.text for t in ET.fromstring(odd.svg()).iter(f"{SVG}text")]
