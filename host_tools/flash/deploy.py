@@ -122,17 +122,69 @@ class Plan:
         return not (self.changes or self.removed or self.choose)
 
 
-def prepare(board: Board, device: DeviceFile) -> None:
-    """Compile what will be needed, which takes seconds the first time, and is kept. Raises
-    UxmppError."""
+def send(
+    board: Board,
+    device: DeviceFile,
+    port: str,
+    report: Report,
+    *,
+    replace: bool = False,
+    anew: bool = False,
+    keep_password: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Have the board on `port` hold what device.toml says, and start its program again; `report`
+    is told of all of it. `replace`: as for check(); `anew`: derive the login keys anew, and
+    `keep_password`: write the password in their place; `dry_run`: change nothing.
+
+    Raises PortError, ReplError, DeployError (in what state the board is), and for what cannot be
+    made on the host other UxmppErrors.
+    """
+
+    def by() -> Mapping[str, Any]:
+        return login(device, keep_password=keep_password)
+
+    # Before the program there stops: it takes seconds
+    _prepare(board, device)
+    with Repl(port) as repl:
+        report.say(f"{port}: the program there is stopped for this (Ctrl-C).")
+        about = ask(repl)
+        unfit_there = unfit(board, about)
+        if unfit_there:
+            raise DeployError(f"port {port}: {'; '.join(unfit_there)}. Nothing was changed")
+        held = look(repl, about, None if replace else partial(check, board, device, port))
+        todo = plan(board, device, held, login=None if dry_run else by, anew=anew)
+        check_room(held, todo, port)
+        for line in (*describe(held, todo), *todo.notes):
+            report.say(line)
+        if dry_run:
+            report.say("Nothing was changed.")
+        elif todo.empty:
+            report.say("All is as it should be.")
+        else:
+            carry_out(repl, held, todo, report)
+            sent = todo.changes.values()
+            report.say(
+                f"Sent {len(sent)} files with {size(sum(map(len, sent)))}, removed "
+                f"{len(todo.removed)}."
+            )
+    report.say(f"{port}: the program is started again; uxmpp monitor shows what it does.")
+
+
+def _prepare(board: Board, device: DeviceFile) -> None:
+    """Compile what will be needed; it is kept. Raises UxmppError."""
     content.slot_files(board, content.find_app(device), content.surfaces(device))
     content.loader_files()
     content.settings_files(device)
 
 
-def look(repl: Repl, about: About | None = None) -> Held:
-    """Return what the board holds. Raises ReplError."""
-    about = about or ask(repl)
+def look(
+    repl: Repl,
+    about: About,
+    check: Callable[[Mapping[str, Any], Mapping[str, str]], None] | None = None,
+) -> Held:
+    """Return what the board holds. `check` gets its device.json and what the manifest of the slot
+    says, before all files are looked at. Raises ReplError."""
     root = dict(repl.list("", hashed=False))
     layout = "slots.mpy" in root
     heads: dict[str, dict[str, str]] = {slot: {} for slot in content.SLOTS}
@@ -150,18 +202,20 @@ def look(repl: Repl, about: About | None = None) -> Held:
         starts = there[0] if len(there) == 1 else repl.value("slots.state()[0]") if there else None
     # Where a deployment was cut off, the slot is not the one that starts any more
     slot = chosen.partition(" ")[0] if chosen else starts or "a"
-    files = {path[2:]: found for path, found in repl.list(slot).items()}
-    other = "b" if slot == "a" else "a"
-    spare = bool(heads[other]) and bool(repl.value(f"slots.whole({other!r})"))
-    for path in root:
-        if path in _HASHED or path.startswith("avatar"):
-            root[path] = (root[path][0], repl.run(f"print(sha({path!r}))").strip())
     settings: Any = {}
     if "device.json" in root:
         with contextlib.suppress(ValueError):
             settings = json.loads(repl.read("device.json") or b"{}")
     if not isinstance(settings, dict):
         settings = {}
+    if check:
+        check(settings, heads[slot])
+    files = {path[2:]: found for path, found in repl.list(slot).items()}
+    other = "b" if slot == "a" else "a"
+    spare = bool(heads[other]) and bool(repl.value(f"slots.whole({other!r})"))
+    for path in root:
+        if path in _HASHED or path.startswith("avatar"):
+            root[path] = (root[path][0], repl.run(f"print(sha({path!r}))").strip())
     return Held(about, layout, slot, spare, heads, files, root, chosen, settings)
 
 
@@ -195,26 +249,26 @@ def unfit(board: Board, about: About) -> tuple[str, str] | None:
     return None
 
 
-def check(board: Board, device: DeviceFile, held: Held, port: str, *, replace: bool) -> None:
-    """Raise DeployError where the board is another one than device.toml means. `replace`: it may
-    be another device, or hold the program of another board."""
-    told = f"{device.path} says board = {board.name!r}"
-    wrong = unfit(board, held.about)
-    if wrong:
-        raise DeployError(f"port {port}: {wrong[0]}: {wrong[1]}. Nothing was changed")
-    if replace:
-        return
-    jid = held.settings.get("jid")
+def check(
+    board: Board,
+    device: DeviceFile,
+    port: str,
+    settings: Mapping[str, Any],
+    head: Mapping[str, str],
+) -> None:
+    """Raise DeployError where the board, by its device.json and its manifest, is another device
+    or holds the program of another board than device.toml means."""
+    jid = settings.get("jid")
     if jid and jid != device.jid:
         raise DeployError(
             f"port {port}: the board is {str(jid)[:80]}, and {device.path} is {device.jid}: give "
             "--replace if it is to become that. Nothing was changed"
         )
-    other = held.heads[held.slot].get("board")
+    other = head.get("board")
     if other and other != board.name:
         raise DeployError(
-            f"port {port}: the board holds a program for {other[:40]}, and {told}: give --replace "
-            "if that is right. Nothing was changed"
+            f"port {port}: the board holds a program for {other[:40]}, and {device.path} says "
+            f"board = {board.name!r}: give --replace if that is right. Nothing was changed"
         )
 
 
@@ -233,7 +287,8 @@ def plan(
     app = content.find_app(device)
     slot = held.slot
     files = content.slot_files(board, app, content.surfaces(device))
-    key = held.heads[slot].get("key")
+    # To whom updates over the air have been handed on
+    key = held.heads[slot].get("key") or held.heads["b" if slot == "a" else "a"].get("key")
     version = device.values.get("version", content.VERSION)
     manifest = content.manifest(board, content.app_name(app), version, files, key)
     program = {
@@ -291,8 +346,11 @@ def _settings(
         by: Mapping[str, Any] = {"keys": device.values["keys"]}
     elif has and there.get("jid") == device.jid and not anew:
         by = {has: there[has]}
-        word = "login keys" if has == "keys" else "password"
-        notes.append(f"the {word} on the board stays as it is (--login: derive the keys anew)")
+        notes.append(
+            "the login keys on the board stay as they are (--login derives them anew)"
+            if has == "keys"
+            else "the password on the board stays as it is (--login puts login keys in its place)"
+        )
     elif login is None:
         by = {}
         notes.append("login keys would be derived: that needs the password and the server")
@@ -374,10 +432,6 @@ def carry_out(repl: Repl, held: Held, todo: Plan, report: Report) -> None:
     """Do it. Raises DeployError, which says in what state the board is."""
     total = sum(map(len, todo.changes.values()))
     done = 0
-    folders = {path for path in held.slot_files if path.endswith("/")}
-    folders = {f"{todo.slot}/{path}" for path in folders}
-    if held.slot_files:
-        folders.add(f"{todo.slot}/")
     at = ""
     began = False
 
@@ -386,52 +440,59 @@ def carry_out(repl: Repl, held: Held, todo: Plan, report: Report) -> None:
 
     def write(files: Mapping[str, bytes]) -> None:
         nonlocal done, at
+        repl.run(_MAKE.format([folder[:-1] for folder in sorted(_folders(files))]))
         for path, data in files.items():
             at = path
-            for folder in sorted(_folders({path: b""}) - folders):
-                repl.run(_MAKE.format(folder[:-1]))
-                folders.add(folder)
             if path in todo.kept:
                 repl.run(f"os.rename({path!r},{path + KEPT!r})")
             repl.write(path, data, partial(told, done))
             done += len(data)
 
     try:
+        if todo.choose:
+            # First: what is cut off is gone on with in this slot, whichever starts until then
+            at = "slot"
+            repl.write("slot", todo.slot.encode())
         if todo.manifest is not None:
             at = f"{todo.slot}/manifest"
-            repl.run(_REMOVE.format(at))
+            repl.run(_REMOVE.format([at]))
             # From here on the slot is not whole
             began = True
-            for path in todo.removed:
-                at = path
-                repl.run(
-                    (_REMOVE_FOLDER if path.endswith("/") else _REMOVE).format(path.rstrip("/"))
-                )
+            repl.run(_REMOVE.format(list(todo.removed)))
             write(todo.program)
             write({f"{todo.slot}/manifest": todo.manifest})
             began = False
         write(todo.settings)
         write(todo.loader)
         if not held.layout:
-            for name in content.SLOTS:
-                repl.run(_MAKE.format(name))
-        if todo.choose:
-            at = "slot"
-            repl.write("slot", todo.slot.encode())
+            repl.run(_MAKE.format(list(content.SLOTS)))
     except (ReplError, KeyboardInterrupt) as e:
         raise DeployError(_cut(repl, held, todo, e, at, began)) from None
 
 
-_REMOVE = "feed()\ntry:os.remove({!r})\nexcept OSError as e:\n if e.args[0]!=2:raise"
-_REMOVE_FOLDER = "feed()\ntry:os.rmdir({!r})\nexcept OSError as e:\n if e.args[0]!=2:raise"
-_MAKE = "feed()\ntry:os.mkdir({!r})\nexcept OSError as e:\n if e.args[0]!=17:raise"
+# What is there, or gone, already is as it should be
+_REMOVE = """
+for p in {}:
+ feed()
+ try:os.rmdir(p[:-1]) if p[-1]=='/' else os.remove(p)
+ except OSError as e:
+  if e.args[0]!=2:raise
+"""
+_MAKE = """
+for p in {}:
+ feed()
+ try:os.mkdir(p)
+ except OSError as e:
+  if e.args[0]!=17:raise
+"""
 
 
 def _cut(repl: Repl, held: Held, todo: Plan, error: BaseException, at: str, began: bool) -> str:
     """Return what happened, in what state the board is, and what to do."""
-    why = str(error)
+    why, first = str(error), ""
     if isinstance(error, OnBoardError) and _FULL.search(error.error):
         why = f"port {repl.port}: the board's file system is full"
+        first = "Take something out of the app, or files of your own from the board. "
     elif isinstance(error, KeyboardInterrupt):
         why = f"port {repl.port}: ended by Ctrl-C"
     other = "b" if todo.slot == "a" else "a"
@@ -449,6 +510,6 @@ def _cut(repl: Repl, held: Held, todo: Plan, error: BaseException, at: str, bega
     else:
         state = f"slot {todo.slot} is not whole, and the board has no program to start"
     return (
-        f"{why}; that was at {at}, and {state}. Run `uxmpp deploy` again: it goes on with what "
-        "is missing"
+        f"{why}; that was at {at}, and {state}. {first}Run `uxmpp deploy` again: it goes on with "
+        "what is missing"
     )

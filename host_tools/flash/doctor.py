@@ -16,7 +16,7 @@ from ..errors import UxmppError
 from ..provision import secret
 from ..provision.device_file import DeviceFile
 from ..update import bundle
-from . import content, deploy, ports, steps
+from . import deploy, ports, steps
 from .boards import Board
 from .monitor import HIDDEN, secrets
 from .progress import size
@@ -25,6 +25,8 @@ from .repl import OnBoardError, Repl, ReplError
 STEPS = ("port", "firmware", "files", "WiFi", "clock", "DNS", "TLS", "login", "owner")
 #: Seconds that a step may be silent: the longest are joining WiFi, and a login by password.
 STEP_S = 75.0
+#: Seconds that joining WiFi may take, an address included.
+JOIN_S = 20
 #: How far a board's clock may be off, seconds; and for how many days a certificate should last.
 MAX_OFF_S = 300
 WARN_DAYS = 14
@@ -94,15 +96,16 @@ class _Here:
         self._state = state
         self._names: dict[str, Any] = {}
         self._runner = asyncio.Runner()
+        #: Whether there is a password, or keys.
+        self.can_log_in = True
 
     def begin(self) -> None:
         device = self._device
         password = None
         if not device.values.get("keys"):
             password = secret.password(device.jid, device.values.get("password"))
-            if not password:
-                raise _Failed(f"no password of {device.jid} is known", f"Set {secret.VARIABLE}")
-        made = device.device_json(password)
+            self.can_log_in = bool(password)
+        made = device.device_json(password or "not known")
         with tempfile.TemporaryDirectory(prefix="uxmpp-doctor-") as folder:
             path = Path(folder, "device.json")
             path.touch(0o600)
@@ -199,7 +202,7 @@ class Doctor:
         )
 
     def _see_files(self) -> str:
-        assert self._board and self._repl
+        assert self._board and self._repl and self._about
         held = deploy.look(self._repl, self._about)
         if not held.layout:
             raise _Failed(
@@ -251,7 +254,7 @@ class Doctor:
         return told
 
     def _see_wifi(self) -> str:
-        found = self._run(steps.WIFI)
+        found = self._run(steps.WIFI.replace("JOIN_S", str(JOIN_S)))
         if found.get("none"):
             raise _Skipped("device.json names no WiFi: the app sees to the network")
         if found.get("unknown"):
@@ -274,7 +277,7 @@ class Doctor:
     def _see_clock(self) -> str:
         if self._board is None:
             return f"this computer's: {_date(time.time())}"
-        found = self._run(steps.CLOCK.format(now=int(time.time())))
+        found = self._run(steps.CLOCK.replace("HOST_NOW", str(int(time.time()))))
         if found["pin"]:
             return "not needed: the server is known by its pin"
         now = found.get("now") or (None if found.get("why") else found["was"])
@@ -296,13 +299,11 @@ class Doctor:
         return f"{how}: {_date(now)}"
 
     def _see_dns(self) -> str:
-        found = self._run(steps.DNS)
-        if "error" in found:
-            raise _Failed(
-                str(found["text"]),
-                "Is the domain right, and does the network's name server answer? `nameserver = "
-                '"9.9.9.9"` in device.toml asks another one',
-            )
+        found = self._run(
+            steps.DNS,
+            "Is the domain right, and does the network's name server answer? `nameserver = "
+            '"9.9.9.9"` in device.toml asks another one',
+        )
         place = f"{found['host']}:{found['port']} is {found['address']}"
         if found["srv"]:
             return f"SRV: {len(found['srv'])}; {place}"
@@ -312,7 +313,7 @@ class Doctor:
 
     def _see_tls(self) -> str:
         found = self._run(steps.TLS)
-        why = found.get("why") or found.get("text")
+        why = found.get("why")
         dates = _dates(found.get("der"))
         if why and found.get("at") == "connect":
             raise _Failed(str(why), "Is the server up, and the port open? `uxmpp check` asks it")
@@ -338,26 +339,19 @@ class Doctor:
         return by + soon
 
     def _see_login(self) -> str:
-        found = self._run(steps.LOGIN)
-        if "error" in found:
-            by_keys = self._board is not None or bool(self._device.values.get("keys"))
-            raise _Failed(
-                str(found["text"]) or str(found["error"]),
-                "The password was changed, or the account is gone: "
-                + (
-                    "`uxmpp deploy --login` derives the keys anew"
-                    if by_keys
-                    else "`uxmpp check` tries a password"
-                ),
-            )
+        if isinstance(self._body, _Here) and not self._body.can_log_in:
+            raise _Failed(f"no password of {self._device.jid} is known", f"Set {secret.VARIABLE}")
+        by_keys = self._board is not None or bool(self._device.values.get("keys"))
+        again = "`uxmpp deploy --login` derives the keys anew" if by_keys else "`uxmpp check` asks"
+        found = self._run(
+            steps.LOGIN, f"The password was changed, or the account is gone: {again}"
+        )
         by = "login keys" if found["keys"] else "password"
         return f"{found['jid']}, by {by} ({found['mechanism']})"
 
     def _see_owner(self) -> str:
         found = self._run(steps.OWNER)
         self._run(steps.END)
-        if "error" in found:
-            raise _Failed(str(found["text"]) or str(found["error"]), "Try again")
         if found["shared"]:
             return f"the account is a person's own, who is the owner: {self._device.jid}"
         owners = [str(o)[:80] for o in found["owners"]]
@@ -377,8 +371,10 @@ class Doctor:
         others = f"; {found['others']} with lesser roles" if found["others"] else ""
         return ", ".join(told) + (f" and {more} more" if more else "") + others
 
-    def _run(self, code: str) -> dict[str, Any]:
-        """Run a step where the steps run."""
+    def _run(
+        self, code: str, todo: str = "`uxmpp monitor` shows what its program says of it"
+    ) -> dict[str, Any]:
+        """Run a step where the steps run; `todo`: what to do where it raises an exception."""
         if self._body is None:
             if self._repl is not None:
                 self._body = _OnBoard(self._repl)
@@ -393,6 +389,8 @@ class Doctor:
                 "the board has too little memory for this step",
                 "A device that has more to do will not run: fewer surfaces",
             )
+        if "error" in found:
+            raise _Failed(str(found.get("text")) or str(found["error"]), todo)
         return found
 
 

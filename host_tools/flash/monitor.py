@@ -1,6 +1,7 @@
 """A board's log by its serial line, with times: what `uxmpp monitor` does."""
 
 import contextlib
+import queue
 import re
 import threading
 import time
@@ -20,6 +21,8 @@ IDLE_S = 0.4
 LOOK_S = 0.2
 #: The most characters of a line; a longer one is cut in pieces.
 MAX_LINE = 2000
+#: The most pieces that wait to be shown.
+MAX_WAITING = 10_000
 #: The most bytes of a log file; nothing is added to a longer one.
 MAX_LOG = 64 * 1024 * 1024
 #: What stands in the place of a secret.
@@ -53,12 +56,11 @@ def secrets(values: Mapping[str, Any]) -> list[str]:
 
 class Lines:
     """Bytes of a serial line to lines for people: whole ones, without what a terminal would act
-    on, without `hidden` texts and without Improv's packets."""
+    on, without `hidden` texts, without Improv's packets and the empty lines before them."""
 
     def __init__(self, hidden: Iterable[str] = ()) -> None:
         self._hidden = tuple(hidden)
         self._data = b""
-        self._open = False  # the last that was shown was the beginning of a line
         #: Whether the board has said by Improv that it waits for a network.
         self.waits = False
 
@@ -71,16 +73,14 @@ class Lines:
                     return
                 continue
             end = self._data.find(b"\n")
-            if end < 0:
-                if len(self._data) <= MAX_LINE:
-                    return
+            if end < 0 and len(self._data) <= MAX_LINE:
+                return
+            if not 0 <= end <= MAX_LINE:
                 end = MAX_LINE - self._begun(self._data[:MAX_LINE])
             line, self._data = self._data[:end], self._data[end:].removeprefix(b"\n")
             text = self._shown(line)
-            # Before each packet is a line end
-            if text or not (self._open or self._data.startswith(_IMPROV)):
+            if text:
                 yield text
-            self._open = False
 
     def idle(self) -> str | None:
         """Return the beginning of a line that does not go on, or None. What may become a secret
@@ -91,7 +91,6 @@ class Lines:
         if self._begun(data):
             return None
         self._data = self._data[len(data) :]
-        self._open = True
         return self._shown(data)
 
     def end(self) -> str | None:
@@ -108,6 +107,8 @@ class Lines:
         """Take a packet out, where one begins; False where it is none. As long as it is not whole
         it stays."""
         data = self._data
+        if len(data) > 7 and not 1 <= data[7] <= 4:  # no type of theirs
+            return False
         if len(data) < 9 or len(data) < 10 + data[8]:
             return True
         end = 9 + data[8]
@@ -177,25 +178,29 @@ class Monitor:
             self._say("that was not sent: the board is not there")
 
     def _read(self) -> None:
-        quiet = time.monotonic()
+        """Show what comes; OSError when the port is gone."""
+        come: queue.Queue[tuple[str, bytes | None]] = queue.Queue(MAX_WAITING)
+        # To decode a traceback takes seconds the first time: what comes meanwhile has its time
+        threading.Thread(target=_pump, args=(self._port, come), daemon=True).start()
+        at = _now()
         while True:
-            data = self._port.read(max(1, self._port.in_waiting))
-            now = time.monotonic()
-            if data:
-                quiet = now
-                for line in self._lines.feed(data):
-                    self._line(line)
-                if self._lines.waits and not self._waited:
-                    self._waited = True
-                    self._say("the board waits for a WiFi network: `uxmpp wifi` tells it one")
-            elif now - quiet >= IDLE_S:
-                quiet = now
+            try:
+                at, data = come.get(timeout=IDLE_S)
+            except queue.Empty:
                 part = self._lines.idle()
                 if part:
-                    self._line(part)
+                    self._line(at, part)
+                continue
+            if data is None:
+                raise OSError
+            for line in self._lines.feed(data):
+                self._line(at, line)
+            if self._lines.waits and not self._waited:
+                self._waited = True
+                self._say("the board waits for a WiFi network: `uxmpp wifi` tells it one")
 
-    def _line(self, text: str) -> None:
-        self._put(f"{_now()}  {text}")
+    def _line(self, at: str, text: str) -> None:
+        self._put(f"{at}  {text}".rstrip())
         for more in self._decoder.feed(text):
             for hidden in self._hidden:
                 more = more.replace(hidden, HIDDEN)
@@ -223,7 +228,7 @@ class Monitor:
         self._close()
         rest = self._lines.end()
         if rest:
-            self._line(rest)
+            self._line(_now(), rest)
         self._say(f"{name}: the board is gone, unplugged or restarted; waiting for it")
 
     def _found(self) -> str:
@@ -248,9 +253,20 @@ class Monitor:
         self._close()
         rest = self._lines.end()
         if rest:
-            self._line(rest)
+            self._line(_now(), rest)
         if self._log:
             self._log.close()
+
+
+def _pump(port: Any, into: "queue.Queue[tuple[str, bytes | None]]") -> None:
+    """Put what comes into a queue with its time, and None when the port is gone."""
+    try:
+        while True:
+            data = port.read(max(1, port.in_waiting))
+            if data:
+                into.put((_now(), data))
+    except Exception:  # noqa: BLE001 - closed meanwhile, or gone, which pyserial tells in many ways
+        into.put((_now(), None))
 
 
 def typed(source: TextIO, monitor: Monitor) -> None:

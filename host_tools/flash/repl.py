@@ -65,6 +65,14 @@ def walk(p,hashed):
 gc.collect()
 """
 
+_LAST = """
+f.close()
+gc.collect()
+h=sha({beside!r})
+if h=={digest!r}:os.rename({beside!r},{path!r})
+print(h)
+"""
+
 
 class ReplError(UxmppError):
     """The board does not do what is asked of it by the raw REPL, or is gone; one line."""
@@ -97,8 +105,10 @@ class Repl:
         ports.check(self.port)
         try:
             with _silently():
-                # Of reading: where the port is a pty, mpremote waits so long at each turn
                 self._transport = SerialTransport(self.port, timeout=2)
+                # Then it waits for what comes, which it does so long, and does not sleep 10 ms
+                # each time that nothing is there
+                self._transport.is_pty = True
         except (TransportError, OSError, ValueError):
             # It does not say why; this does
             ports.open_port(self.port).close()
@@ -236,22 +246,25 @@ class Repl:
         """Write a file beside its place, have the board read it back and hash it, and rename it.
         `tell` gets how many bytes are there. Raises OnBoardError, ReplError."""
         beside = f"{path}.new"
+        digest = sha256(data).hexdigest()
+        parts = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)] or [b""]
+        there = 0
         try:
-            self.run(f"f=open({beside!r},'wb')\ngc.collect()")
-            for at in range(0, len(data), CHUNK):
-                part = data[at : at + CHUNK]
-                self.run(f"feed()\n_=f.write(a2b_base64({b64encode(part).decode()!r}))")
+            for i, part in enumerate(parts):
+                code = f"f=open({beside!r},'wb')\n" if i == 0 else ""
+                code += f"_=f.write(a2b_base64({b64encode(part).decode()!r}))\nfeed()\n"
+                if i == len(parts) - 1:
+                    code += _LAST.format(beside=beside, path=path, digest=digest)
+                said = self.run(code)
+                there += len(part)
                 if tell:
-                    tell(at + len(part))
-            if self.run(f"f.close()\nprint(sha({beside!r}))").strip() != sha256(data).hexdigest():
-                raise ReplError(
-                    f"port {self.port}: {path} did not arrive as it was sent; try again"
-                )
-            self.run(f"os.rename({beside!r},{path!r})")
+                    tell(there)
         except OnBoardError:
             with contextlib.suppress(ReplError):
                 self.run(f"f.close()\nos.remove({beside!r})")
             raise
+        if said.strip() != digest:
+            raise ReplError(f"port {self.port}: {path} did not arrive as it was sent; try again")
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ domain=c['jid'].split('@')[1]
 def feed():pass
 """
 
+# JOIN_S: how long it may take
 WIFI = """
 import network
 async def step():
@@ -33,7 +34,7 @@ async def step():
  try:s.connect(w['ssid'],w.get('password'))
  except OSError as e:return {'ssid':w['ssid'],'why':str(e)}
  bad=0
- for _ in range(200):
+ for _ in range(JOIN_S*10):
   await asyncio.sleep(0.1)
   a=s.ifconfig()
   if s.isconnected() and a[0]!='0.0.0.0':
@@ -54,13 +55,14 @@ async def step():
  return r
 """
 
+# HOST_NOW: the time here
 CLOCK = """
 from thing.clock import Clock
 async def step():
  k=Clock()
  n=k.now()
  r={'was':n,'pin':bool(c.get('pin'))}
- if r['pin'] or n is not None and abs(n-{now})<86400:return r
+ if r['pin'] or n is not None and abs(n-HOST_NOW)<86400:return r
  from thing.ntp import SERVER,ask
  r['server']=c.get('ntp') or SERVER
  try:
@@ -99,7 +101,8 @@ async def step():
  t.der=b''
  r={'at':'connect'}
  try:
-  n,d=await net.connect(domain,c.get('host'),c.get('port'),c.get('direct',False),c.get('nameserver'))
+  n=[c.get(k) for k in ('host','port','direct','nameserver')]
+  n,d=await net.connect(domain,*n)
   s=stream.Stream(n,c['jid'])
   r['at']='TLS'
   await s.secure(t,d)

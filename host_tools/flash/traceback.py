@@ -133,8 +133,9 @@ _SAID = tuple(
         ),
     )
 )
-_ERRNO = re.compile(r"\[Errno (\d{1,3})\](?: (E[A-Z]+))?|\bOSError: (?:\()?(-?\d{1,6})\b"
-                    r"|\((-\d{1,6}), ['\"]")  # fmt: skip
+_ERRNO = re.compile(
+    r"\[Errno (\d{1,3})\](?: (E[A-Z]+))?|\bOSError: \(?(-?\d{1,6})(?=[,)]|$)|\((-\d{1,6}), ['\"]"
+)
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ class Decoder:
             frames, self._frames = self._frames, None
             match = _ERROR.match(line)
             if match and frames:
-                shown = list(self._places(frames, match[1]))
+                shown = list(self._places(frames, match[1], match[2] or ""))
                 said = explain(line)
                 return shown + ([f"= {said}"] if said else [])
         said = explain(line)
@@ -198,7 +199,7 @@ class Decoder:
         self._told = said
         return [f"= {said}"]
 
-    def _places(self, frames: list[Frame], error: str) -> Iterator[str]:
+    def _places(self, frames: list[Frame], error: str, text: str) -> Iterator[str]:
         seen_main = False
         for i, frame in enumerate(frames):
             # The loader's main.py calls an app that may have this name, too
@@ -208,7 +209,7 @@ class Decoder:
             if path is None:
                 continue
             after = frames[i + 1] if i + 1 < len(frames) else None
-            yield from _place(path, frame, after, error)
+            yield from _place(path, frame, after, error, text)
 
     def _source(self, file: str, *, loader: bool) -> Path | None:
         """Return the file here that a frame names, or None."""
@@ -225,8 +226,8 @@ class Decoder:
         return next((folder / file for folder in folders if (folder / file).is_file()), None)
 
 
-def _place(path: Path, frame: Frame, after: Frame | None, error: str) -> Iterator[str]:
-    """Yield what is to be shown of a frame."""
+def _place(path: Path, frame: Frame, after: Frame | None, error: str, text: str) -> Iterator[str]:
+    """Yield what is to be shown of a frame; `text`: what the error says."""
     source = _read(path)
     if source is None:
         return
@@ -244,7 +245,7 @@ def _place(path: Path, frame: Frame, after: Frame | None, error: str) -> Iterato
     if after is not None and after.function:
         there = mpy.FIRMWARE / after.file
         called = _whole_names(there).get(after.function, after.function)
-    places = [n for f in found for n in _calls(f, called, error)]
+    places = [n for f in found for n in _calls(f, called, error, text)]
     if 0 < len(places) <= MAX_PLACES:
         for number in places:
             yield f"{frame.file}:{number}  in {name}: {lines[number - 1].strip()[:MAX_LINE]}"
@@ -255,11 +256,11 @@ def _place(path: Path, frame: Frame, after: Frame | None, error: str) -> Iterato
 
 
 def _calls(
-    function: ast.FunctionDef | ast.AsyncFunctionDef, called: str | None, error: str
+    function: ast.FunctionDef | ast.AsyncFunctionDef, called: str | None, error: str, text: str
 ) -> list[int]:
     """Return the lines in a function at which it calls what is named so, or where that is None,
-    raises the error."""
-    found = set()
+    raises the error; of several those whose own words are in `text`."""
+    found: dict[int, bool] = {}
     for node in ast.walk(function):
         if called is None:
             raised = node.exc if isinstance(node, ast.Raise) else None
@@ -268,8 +269,20 @@ def _calls(
             target = node.func if isinstance(node, ast.Call) else None
         name = getattr(target, "attr", None) or getattr(target, "id", None)
         if target is not None and name == (called or error.rpartition(".")[2]):
-            found.add(node.lineno)  # type: ignore[attr-defined]
-    return sorted(found)
+            line = target.lineno
+            found[line] = found.get(line, False) or called is None and _says(node, text)
+    return sorted(n for n, said in found.items() if said) or sorted(found)
+
+
+def _says(raised: ast.AST, text: str) -> bool:
+    """Return whether words that stand in a `raise` are in what the error says."""
+    parts = [
+        part.strip()
+        for node in ast.walk(raised)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for part in re.split(r"\{.*?\}", node.value)
+    ]
+    return any(len(part) > 3 and part in text for part in parts)
 
 
 @lru_cache(maxsize=64)
