@@ -69,6 +69,9 @@ def main() -> None:
     except UxmppError as e:
         print(f"uxmpp: {e}", file=sys.stderr)
         sys.exit(1)
+    except OSError as e:  # of files it is a UxmppError by now
+        print(f"uxmpp: the output cannot be written: {e.strerror or e}", file=sys.stderr)
+        sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as e:
         code = 130 if isinstance(e, KeyboardInterrupt) else e.code
         if code == 130 and sys.stderr.isatty():  # behind its ^C

@@ -1,7 +1,6 @@
 """`uxmpp check`."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from ..errors import UxmppError
 from ..provision import checks, device_file, secret, server, session
 from ..provision.device_file import DeviceFile
+from . import asking
 
 
 class CheckError(UxmppError):
@@ -18,7 +18,9 @@ class CheckError(UxmppError):
 
 
 def check(
-    config: Annotated[Path, typer.Argument(help="The device's settings.")] = Path("device.toml"),
+    config: Annotated[
+        Path, typer.Argument(help="The device's settings.", metavar="[DEVICE.TOML]")
+    ] = Path("device.toml"),
     offline: Annotated[
         bool, typer.Option("--offline", help="Look at the file alone, ask no server.")
     ] = False,
@@ -96,12 +98,14 @@ def _server(found: DeviceFile, say: server.Say, keep: server.Keep | None, login:
 
 
 def _asked(seen: server.Seen, say: server.Say) -> server.Keep | None:
-    if not (sys.stdin and sys.stdin.isatty()):
+    if not asking.there():
         return None
     ca = "its CA (c), " if seen.authority else ""
-    answer = input(f"Should the device know it by {ca}its own certificate (p), or not (Enter)? ")
+    answer = asking.asked(
+        f"Should the device know it by {ca}its own certificate (p), or not (Enter)?"
+    )
     known: dict[str, server.Keep] = {"c": "ca", "p": "pin"}
-    return known.get(answer.strip().lower()[:1])
+    return known.get(answer.lower()[:1])
 
 
 def _accepted(found: DeviceFile, say: server.Say) -> bool:
@@ -139,7 +143,8 @@ def _login(found: DeviceFile, say: server.Say) -> None:
     except session.WrongPassword:
         what = "keys" if keys else "password"
         raise CheckError(
-            f"{found.jid}: the server does not take the {what}, or there is no such account"
+            f"{found.jid}: the server does not take the {what}, or there is no such account: "
+            "uxmpp provision makes one, where anybody may register"
         ) from None
     except session.ServerError as e:
         raise CheckError(f"{found.jid}: {e}") from None

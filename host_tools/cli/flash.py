@@ -75,6 +75,8 @@ def flash(
             raise UxmppError(f"--drive: the {board.title} has no drive: say which port by --port")
         touched = not (dry_run or out)
         # Before anything that takes long, or asks
+        if out:
+            _check_out(out, [config, *([image] if image else [])])
         if touched and board.port == "esp32":
             port = ports.choose(board, port, bars.say)
         elif touched:
@@ -95,10 +97,11 @@ def flash(
             bars.say("Nothing was written.")
             return
         if out:
-            _write(out, flasher.whole(job))
+            # It holds what logs the device in
+            device_file.write(out, flasher.whole(job), 0o600)
             bars.say(f"{out} is written, {size(out.stat().st_size)}. {_how(board, out)}")
             return
-        may_lose = flasher.anything if yes else _ask if sys.stdin.isatty() else None
+        may_lose = flasher.anything if yes else _ask if _asks() else None
         done = flasher.flash(
             job, port=port, drive=drive, baud=baud, may_lose=may_lose, report=bars
         )
@@ -117,19 +120,22 @@ def _device(device: DeviceFile, keep_password: bool) -> str:
     return f"{device.jid}, app {app} {version}; {login}"
 
 
+def _asks() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def _ask(held: str) -> bool:
     answer = input(f"The board holds {held}. All of it will be lost. Go on? [y/N] ")
     return answer.strip().lower() in ("y", "yes")
 
 
-def _write(out: Path, data: bytes) -> None:
-    try:
-        # It holds what logs the device in
-        out.touch(0o600)
-        out.chmod(0o600)
-        out.write_bytes(data)
-    except OSError as e:
-        raise UxmppError(f"{out}: cannot be written: {e.strerror}") from None
+def _check_out(out: Path, read: list[Path]) -> None:
+    if out.exists() and not out.is_file():
+        raise UxmppError(f"--out {out}: is no file; name one, kitchen.bin")
+    if not out.parent.is_dir():
+        raise UxmppError(f"--out {out}: there is no folder {out.parent}")
+    if out.exists() and any(path.exists() and path.samefile(out) for path in read):
+        raise UxmppError(f"--out {out}: is what is read: name another file")
 
 
 def _how(board: boards.Board, out: Path) -> str:
@@ -151,7 +157,8 @@ def _next(device: DeviceFile, done: flasher.Flashed, port: str | None) -> list[s
     if values.get("wifi") == {}:
         lines.append(f"uxmpp wifi{at} gives it a network.")
     if "pair" in values and not values.get("owners"):
-        code = "the code of device.toml" if values["pair"] else "the code that uxmpp monitor shows"
+        own = f"the code of {device.path.name}"
+        code = own if values["pair"] else "the code that uxmpp monitor shows"
         lines.append(f"Become its owner: send `pair CODE` to {device.jid}, with {code}.")
     elif values.get("owners"):
         lines.append(f"Then write `help` to {device.jid}, as {values['owners'][0]}.")

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import sys
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +14,14 @@ from ..errors import UxmppError
 from ..flash import boards
 from ..provision import accounts, device_file, draft, secret, server
 from ..provision.device_file import DeviceFile
+from . import asking
+
+#: How often something may be answered.
+TRIES = 3
 
 _Say = Callable[[str], None]
+# Whose file is looked at before there is an account
+_NOBODY = "device@example.org"
 
 
 class NewError(UxmppError):
@@ -23,15 +29,21 @@ class NewError(UxmppError):
 
 
 def new(
-    config: Annotated[Path, typer.Argument(help="The file to write.")] = Path("device.toml"),
+    config: Annotated[
+        Path, typer.Argument(help="The file to write.", metavar="[DEVICE.TOML]")
+    ] = Path("device.toml"),
     board: Annotated[str | None, typer.Option(help="The board: `uxmpp boards`.")] = None,
     app: Annotated[
         str | None, typer.Option(help="The app: its file, or its name in firmware/apps.")
     ] = None,
-    jid: Annotated[str | None, typer.Option(help="The device's account, name@domain.")] = None,
+    jid: Annotated[
+        str | None, typer.Option(metavar="JID", help="The device's account, name@domain.")
+    ] = None,
     owner: Annotated[
         list[str] | None,
-        typer.Option(help="Who owns it; may be given again.  [default: a pairing code]"),
+        typer.Option(
+            metavar="JID", help="Who owns it; may be repeated.  [default: a pairing code]"
+        ),
     ] = None,
     wifi: Annotated[
         str | None,
@@ -44,10 +56,14 @@ def new(
     pin: Annotated[str | None, typer.Option(help="The SHA-256 of its certificate.")] = None,
     surface: Annotated[
         list[str] | None,
-        typer.Option(help="By what it is reached; may be given again.  [default: by the app]"),
+        typer.Option(
+            metavar="NAME", help="By what it is reached; may be repeated.  [default: by the app]"
+        ),
     ] = None,
-    host: Annotated[str | None, typer.Option(help="The server's address, if not by SRV.")] = None,
-    port: Annotated[int | None, typer.Option(help="Its port.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Where the server is.  [default: as its domain says]")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="The server's port.")] = None,
     nameserver: Annotated[str | None, typer.Option(help="Whom to ask for addresses.")] = None,
     keep: Annotated[
         bool,
@@ -68,29 +84,45 @@ def new(
 
     if config.exists() and not force:
         raise NewError(f"{config}: is there already; --force overwrites it")
-    asks = bool(sys.stdin and sys.stdin.isatty())
-    chosen = _board(board, say, asks)
-    linux = chosen is not None and boards.load(chosen, config.parent).port == "linux"
-    values: dict[str, Any] = {"board": chosen}
-    values["app"] = app or (_asked("App", "sensor", _apps()) if asks else None)
-    values["jid"] = jid or (_asked("The device's account (name@domain)") if asks else None)
+    asks = asking.there()
+    values: dict[str, Any] = {}
+
+    def settle(key: str, given: Any, ask: Callable[[], Any]) -> None:
+        """Take what is given, else what is answered; what cannot be is asked again."""
+        if given or not asks:
+            values[key] = given
+            return
+        for left in reversed(range(TRIES)):
+            values[key] = ask()
+            try:
+                _tried(config, {"jid": _NOBODY, **values}, trusted=False)
+                return
+            except UxmppError as e:
+                if not left:
+                    raise
+                say(str(e).removeprefix("nothing is written: "))
+
+    settle("board", board, lambda: _board(say))
+    linux = bool(values["board"]) and _load(config, values["board"]).port == "linux"
+    settle("app", app, lambda: _asked("App", "sensor", _apps()))
+    settle("jid", jid, lambda: _asked("The device's account (name@domain)"))
     if not values["jid"]:
         raise NewError("whose account? Say it by --jid name@domain")
-    values["owners"] = owner or (_people() if asks else []) or None
+    settle("owners", owner, _people)
     if not values["owners"]:
-        values["pair"] = accounts.pairing_code()
+        values |= {"owners": None, "pair": accounts.pairing_code()}
     if not linux:
         values["wifi"] = _wifi(wifi, asks)
-    values["surfaces"] = list(surface or draft.SURFACES.get(values["app"] or "", draft.DEFAULT))
-    if asks and not surface:
-        values["surfaces"] = _asked("Surfaces", " ".join(values["surfaces"])).split()
+    by_app = list(draft.SURFACES.get(values["app"] or "", draft.DEFAULT))
+    settle("surfaces", surface, lambda: _asked("Surfaces", " ".join(by_app)).split())
+    values["surfaces"] = list(values["surfaces"] or by_app)
     if ca:
         ca = Path(os.path.relpath(ca, config.parent)).as_posix()
     values |= {"ca": ca, "pin": pin, "host": host, "port": port, "nameserver": nameserver}
     made = _written(config, values, trusted=bool(ca or pin))
     say(f"{config} is written")
     if values.get("pair"):
-        say(f"its first owner is who writes to it: pair {values['pair']}")
+        say(f"who sends it this first becomes its owner: pair {values['pair']}")
     if not (ca or pin) and not (keep and _kept(made, say, asks)):
         say(f"what it does not have yet is how to know its server: uxmpp check {config}")
     todo = f"uxmpp run --config {config}" if linux else f"uxmpp flash {config}"
@@ -99,27 +131,35 @@ def new(
 
 def _written(config: Path, values: dict[str, Any], *, trusted: bool) -> DeviceFile:
     """Write the file, if it is one that can be read."""
-    app = None
-    with contextlib.suppress(UxmppError):
-        app = _find_app(config, values["app"])
-    data = draft.text(values, app).encode()
-    # First beside it: what cannot be read is not written
-    beside = config.with_name(f".{config.name}.draft")
-    mode = 0o600 if draft.secret(values) else 0o644
+    data, found = _tried(config, values, trusted=trusted)
+    device_file.write(config, data, _mode(values))
+    return DeviceFile(config, found.values, found.lines)
+
+
+def _tried(config: Path, values: dict[str, Any], *, trusted: bool) -> tuple[bytes, DeviceFile]:
+    """Return the file's text, and what is read from it: it was beside `config` for that."""
+    if values.get("board"):
+        _load(config, values["board"])
+    app = _find_app(config, values.get("app"))
+    if not values.get("owners") and not values.get("pair"):
+        values = {**values, "owners": None, "pair": accounts.pairing_code()}
     try:
-        device_file.write(beside, data, mode)
-        found = device_file.read(beside, trusted=trusted)
-        if values["app"]:
-            _find_app(config, values["app"])
-        os.replace(beside, config)  # noqa: PTH105 - as one step
+        data = draft.text(values, app).encode()
+    except UnicodeEncodeError:
+        raise NewError("nothing is written: what was given is not UTF-8") from None
+    beside = config.with_name(f".{config.name}.draft")
+    try:
+        device_file.write(beside, data, _mode(values))
+        return data, device_file.read(beside, trusted=trusted)
     except UxmppError as e:
         raise type(e)(_of_draft(str(e), str(beside))) from None
-    except OSError as e:
-        raise NewError(f"{config}: cannot be written: {e.strerror}") from None
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-    return DeviceFile(config, found.values, found.lines)
+
+
+def _mode(values: dict[str, Any]) -> int:
+    return 0o600 if draft.secret(values) else 0o644
 
 
 def _of_draft(text: str, path: str) -> str:
@@ -138,16 +178,17 @@ def _find_app(config: Path, app: str | None) -> Path | None:
     return content.find_app(DeviceFile(config, {"app": app}, {}))
 
 
-def _board(given: str | None, say: _Say, asks: bool) -> str | None:
-    if given is None and asks:
-        there = boards.every()
-        say("\n".join(f"  {i:2}  {b.name:16} {b.title}" for i, b in enumerate(there, 1)))
-        given = _asked("Board, its number or name", "esp32")
-        if given.isdecimal() and 1 <= int(given) <= len(there):
-            given = there[int(given) - 1].name
-    if given is not None and not (given.endswith(".toml") or "/" in given):
-        boards.load(given)
-    return given
+def _board(say: _Say) -> str:
+    there = boards.every()
+    say("\n".join(f"  {i:2}  {b.name:16} {b.title}" for i, b in enumerate(there, 1)))
+    answer = _asked("Board, its number or name", "esp32")
+    if re.fullmatch(r"\d{1,3}", answer) and 1 <= int(answer) <= len(there):
+        return there[int(answer) - 1].name
+    return answer
+
+
+def _load(config: Path, board: str) -> boards.Board:
+    return boards.load(board, config.parent)
 
 
 def _apps() -> str:
@@ -185,11 +226,17 @@ def _kept(made: DeviceFile, say: _Say, asks: bool) -> bool:
         return False
     say(f"server: {seen.place}, {seen.tls}")
     server.show(seen, made, say)
+    doubt = server.doubt(seen, made)
+    if doubt and not asks:
+        say(f"not kept: {doubt}")
+        return False
     how: server.Keep = "ca" if seen.authority else "pin"
     if asks:
+        ca = "its CA (c), " if seen.authority else ""
         answer = _asked(
-            "Is that your server? Know it by its CA (c), its pin (p), not yet (n)", how[0]
-        )
+            f"Is that your server? Know it by {ca}its pin (p), not yet (n)",
+            "n" if doubt else how[0],
+        ).lower()
         if answer[:1] not in ("c", "p"):
             return False
         how = "ca" if answer[0] == "c" else "pin"
@@ -200,8 +247,4 @@ def _kept(made: DeviceFile, say: _Say, asks: bool) -> bool:
 def _asked(what: str, default: str | None = None, there: str = "") -> str:
     more = f" ({there})" if there else ""
     hint = f" [{default}]" if default else ""
-    try:
-        answer = input(f"{what}{more}{hint}: ").strip()
-    except EOFError:
-        answer = ""
-    return answer or default or ""
+    return asking.asked(f"{what}{more}{hint}:", default or "")

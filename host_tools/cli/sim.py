@@ -1,7 +1,6 @@
 """`uxmpp sim`."""
 
-import signal
-import threading
+import errno
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -99,7 +98,7 @@ def start(
     if count:
         from . import sim_fleet
 
-        return sim_fleet.run(
+        sim_fleet.run(
             device_file.read(config),
             count,
             ramp_s=ramp,
@@ -107,6 +106,7 @@ def start(
             local=lab,
             folder=folder,
         )
+        return
     if accounts or lab:
         raise UxmppError("--accounts and --lab go with --count")
     from ..flash import flasher
@@ -116,7 +116,10 @@ def start(
     board = sim.board_of(device)
     wifi = device.values.get("wifi") or sim.WIFI
 
+    console = Console(highlight=False)
+
     def files() -> Mapping[str, bytes]:
+        console.print("Making its flash …")
         return flasher.device_files(device, board, keep_password=keep_password)
 
     made = sim.Sim(
@@ -129,7 +132,6 @@ def start(
         kind=line.value,
         baud=baud,
     )
-    console = Console(highlight=False)
 
     def say(port: str) -> None:
         lines = [
@@ -139,14 +141,22 @@ def start(
             "Set     uxmpp sim set temperature 30; without a word: what there is",
         ]
         if not device.values.get("wifi"):
-            lines.append(f"WiFi    {sim.WIFI['ssid']}, password {sim.WIFI['password']}")
+            lines.append(
+                f"WiFi    uxmpp wifi --port {port} --ssid {sim.WIFI['ssid']}; the password is "
+                f"{sim.WIFI['password']}"
+            )
         for text in (*lines, "Ctrl-C ends it.", ""):
             console.print(text, soft_wrap=True, markup=False)
 
     with made.running(say):
         # A thread that waits for ever would not notice a signal
-        while True:
-            signal.pause() if hasattr(signal, "pause") else threading.Event().wait(1.0)
+        while not made.unread.wait(1.0):
+            pass
+    error = made.why_unread
+    if error is not None:
+        if error.errno == errno.EPIPE:
+            raise error  # the reader has gone: no news
+        raise UxmppError(f"the console: cannot be written: {error.strerror}")
 
 
 @app.command("set")

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import csv
+import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from rich.text import Text
 from ..errors import UxmppError
 from ..flash.content import find_app
 from ..lab import fleet as lab
-from ..provision.device_file import DeviceFile
+from ..provision.device_file import DeviceFile, check_addresses
 from ..provision.secret import password
 
 #: The most devices that the table shows, those in trouble first.
@@ -45,6 +47,9 @@ def run(
         for name in ("password", "keys", "jid", "wifi"):
             config.pop(name, None)
         if local:
+            if count > lab.MAX_DEVICES:
+                raise UxmppError(f"--count {count}: {lab.MAX_DEVICES} at most")
+            Console().print("Starting a server for them …")
             known = stack.enter_context(_local_server(device, count, config))
         elif accounts:
             known = _read(accounts)
@@ -110,27 +115,39 @@ def _view(fleet: lab.Fleet, name: str, begun: float) -> Group:
     shown = lab.troubled(fleet.devices, MAX_ROWS)
     for d in shown:
         state = Text(d.state, _STYLES[d.state])
-        table.add_row(Text(d.jid), state, str(d.reports), Text(d.last))
+        # Who says it stands before it
+        last = re.sub(rf"^{re.escape(d.jid)}(/\S+)?: ", "", d.last)
+        table.add_row(Text(d.jid), state, str(d.reports), Text(last))
     rest = len(fleet.devices) - len(shown)
     return Group(head, table, *([Text(f"… and {rest} more", "dim")] if rest else []))
 
 
 def _read(path: Path) -> list[lab.Account]:
-    found = []
+    found: dict[str, lab.Account] = {}  # by the name, which is that of the device's folder
     try:
-        with path.open(encoding="utf-8", newline="") as f:
+        with path.open(encoding="utf-8-sig", newline="") as f:
+            if os.name != "nt" and os.fstat(f.fileno()).st_mode & 0o077:
+                raise UxmppError(
+                    f"{path}: holds passwords, and others can read it: chmod 600 {path}"
+                )
             for n, row in enumerate(csv.DictReader(f), 2):
                 jid, secret = row.get("jid"), row.get("password")
-                if not jid or not secret or "@" not in jid:
+                if not jid or not secret:
                     raise UxmppError(
                         f"{path}:{n}: needs the columns jid and password, both filled"
                     )
-                found.append(lab.Account(jid, secret))
+                device = DeviceFile(path, {"jid": jid}, {("jid",): n})
+                check_addresses(device)
+                name = device.jid.partition("@")[0]
+                if name in found:
+                    raise UxmppError(f"{path}:{n}: a device called {name} is above already")
+                if len(found) < lab.MAX_DEVICES:
+                    found[name] = lab.Account(device.jid, secret)
     except OSError as e:
         raise UxmppError(f"{path}: cannot be read: {e.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as e:
         raise UxmppError(f"{path}: is no CSV file: {e}") from None
-    return found
+    return list(found.values())
 
 
 @contextmanager

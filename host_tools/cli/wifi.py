@@ -1,6 +1,5 @@
 """`uxmpp wifi`."""
 
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -10,6 +9,8 @@ from rich.console import Console
 from ..errors import UxmppError
 from ..flash import boards, ports
 from ..provision import improv, secret
+from ..provision.session import said
+from . import asking
 
 #: How often a password may be typed.
 TRIES = 3
@@ -44,16 +45,19 @@ def wifi(
     with ports.open_port(name) as opened:
         device = improv.Improv(opened, name)
         info = device.find(limit or improv.FIND_LIMIT_S, limit or improv.RESTART_LIMIT_S)
-        about = ", ".join(filter(None, (f"{info.firmware} {info.version}".strip(), info.chip)))
-        say(f"{name}: {info.name} ({about})" if about else f"{name}: {info.name}")
+        # What came by the line no terminal shall act upon
+        about = said(f"{info.firmware} {info.version}, {info.chip}".strip(", "))
+        board_name = said(info.name) or "a board"
+        say(f"{name}: {board_name} ({about})" if about else f"{name}: {board_name}")
         found = device.networks() if scan or ssid is None else []
         if scan:
             say(_listed(found))
             return
         chosen = _chosen(found, say) if ssid is None else ssid
         url = _join(device, chosen, [n for n in found if n.ssid == chosen], say)
-    more = f"; to chat with it: {url}" if url else ""
-    say(f"{info.name} has joined {chosen}, and keeps it{more}")
+    say(f"{board_name} has joined {chosen}, and keeps it")
+    if url:
+        say(f"to chat with it: {said(url)}")
 
 
 def _join(
@@ -71,7 +75,7 @@ def _join(
             say(f"Trying {ssid} …")
             return device.join(ssid, password)
         except improv.NotJoinedError as e:
-            again = secret.typed(f"{e}. Password again") if left else None
+            again = secret.typed(f"{e}.\nThe password again (Enter: give up)") if left else None
             if not again:
                 raise
             password = again
@@ -79,10 +83,12 @@ def _join(
 
 
 def _chosen(found: list[improv.Network], say: Callable[[str], None]) -> str:
-    if not (sys.stdin and sys.stdin.isatty()):
+    if not asking.there():
         raise UxmppError("which network? Say it by --ssid; --scan lists them")
     say(_listed(found))
-    answer = input("Which? Its number, or its name: ").strip()
+    answer = asking.asked("Which? Its number, or its name:")
+    if not answer:
+        raise UxmppError("no network was chosen, and nothing was changed")
     if answer.isdecimal() and 1 <= int(answer) <= len(found):
         return found[int(answer) - 1].ssid
     return answer
@@ -90,7 +96,7 @@ def _chosen(found: list[improv.Network], say: Callable[[str], None]) -> str:
 
 def _listed(found: list[improv.Network]) -> str:
     lines = [
-        f"{i:3}  {n.signal:4} dBm  {'' if n.secured else '(open) '}{n.ssid}"
+        f"{i:3}  {n.signal:4} dBm  {'' if n.secured else '(open) '}{said(n.ssid)}"
         for i, n in enumerate(found, 1)
     ]
     return "\n".join(lines) or "It sees no network."

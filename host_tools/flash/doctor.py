@@ -356,7 +356,8 @@ class Doctor:
             return f"the account is a person's own, who is the owner: {self._device.jid}"
         owners = [str(o)[:80] for o in found["owners"]]
         if not owners:
-            code = "the code of device.toml" if found["code"] else "the code that it shows"
+            name = self._device.path.name
+            code = f"the code of {name}" if found["code"] else "the code that it shows"
             todo = (
                 f"Write `pair CODE` to {self._device.jid}, with {code} (`uxmpp monitor`)"
                 if found["pair"]
