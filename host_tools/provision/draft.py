@@ -164,9 +164,9 @@ def _own(app: Path | None) -> Iterator[str]:
     try:
         source = app.read_text("utf-8")
         tree = ast.parse(source)
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, RecursionError):
         return
-    lines = source.splitlines()
+    lines = source.split("\n")
     own = [
         lines[node.lineno - 1]
         for node in tree.body
@@ -180,4 +180,5 @@ def _own(app: Path | None) -> Iterator[str]:
     ]
     if own:
         yield f"# Sensors and pins are at the top of {app.name}: for others, name a copy here."
-        yield from (f"#     {line}" for line in own[:MAX_OWN])
+        # A comment in TOML has no control characters
+        yield from (f"#     {line}" for line in own[:MAX_OWN] if line.isprintable())

@@ -4,6 +4,7 @@ The protocol is https://www.improv-wifi.com/serial/; the device's side is
 `firmware/thing/improv.py`. What a board says besides packets is its console, and is kept.
 """
 
+import re
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 from ..errors import UxmppError
 from ..flash import ports
+from .session import said
 
 HEAD = b"IMPROV\x01"
 STATE, ERROR, COMMAND, RESULT = 1, 2, 3, 4
@@ -177,7 +179,7 @@ class Improv:
             if not texts or len(found) >= MAX_NETWORKS:
                 return sorted(found.values(), key=lambda n: -n.signal)
             ssid, signal, secured = (texts + ["", ""])[:3]
-            number = int(signal) if signal.lstrip("-").isdecimal() else 0
+            number = int(signal) if re.fullmatch(r"-?\d{1,4}", signal, re.A) else 0
             if ssid and (ssid not in found or found[ssid].signal < number):
                 found[ssid] = Network(ssid, number, secured != "NO")
 
@@ -243,8 +245,8 @@ class Improv:
             what = _ERRORS.get(error, f"its error is {error}")
             return ImprovError(f"{self._name}: the board refused: {what}")
         # Its log says why, where it is one of ours
-        said = [line for line in self.reader.lines if line.startswith("WiFi: ")]
-        why = said[-1].removeprefix("WiFi: ") if said else "it could not join the network"
+        log = [line for line in self.reader.lines if line.startswith("WiFi: ")]
+        why = said(log[-1].removeprefix("WiFi: ")) if log else "it could not join the network"
         return NotJoinedError(f"not joined: {why}; nothing was changed on the board")
 
     def _online(self) -> bool:

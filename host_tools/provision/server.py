@@ -5,9 +5,11 @@ people to look at, before a device knows the server by it.
 """
 
 import contextlib
+import ipaddress
 import re
 import socket
 import ssl
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,8 +26,10 @@ from .session import said
 #: Seconds for a question to the DNS, and for each step on the way to the certificates.
 DNS_LIMIT_S = 5.0
 STEP_LIMIT_S = 10.0
-#: The most places of a domain that are tried, bytes before TLS, and certificates of a chain.
+#: The most places of a domain that are tried, addresses of each, bytes before TLS, and
+#: certificates of a chain.
 MAX_PLACES = 4
+MAX_ADDRESSES = 4
 MAX_HEAD = 65536
 MAX_CHAIN = 10
 
@@ -67,34 +71,35 @@ class Certificate:
     def _parsed(self) -> Any:
         from cryptography import x509
 
-        try:
-            with warnings.catch_warnings():
-                # Of this computer's CAs some are older than the rules
-                warnings.simplefilter("ignore")
-                return x509.load_der_x509_certificate(self.der)
-        except ValueError as e:
-            raise ServerError(f"a certificate of the server cannot be read: {e}") from None
+        with _readable(), warnings.catch_warnings():
+            # Of this computer's CAs some are older than the rules
+            warnings.simplefilter("ignore")
+            return x509.load_der_x509_certificate(self.der)
 
     @property
     def subject(self) -> str:
         """Whose it is."""
-        return said(self._parsed.subject.rfc4514_string()) or "(no name)"
+        with _readable():
+            return said(self._parsed.subject.rfc4514_string()) or "(no name)"
 
     @property
     def issuer(self) -> str:
         """Who signed it."""
-        return said(self._parsed.issuer.rfc4514_string()) or "(no name)"
+        with _readable():
+            return said(self._parsed.issuer.rfc4514_string()) or "(no name)"
 
     @property
     def begins(self) -> datetime:
         """When it becomes valid."""
-        found: datetime = self._parsed.not_valid_before_utc
+        with _readable():
+            found: datetime = self._parsed.not_valid_before_utc
         return found
 
     @property
     def ends(self) -> datetime:
         """When it expires."""
-        found: datetime = self._parsed.not_valid_after_utc
+        with _readable():
+            found: datetime = self._parsed.not_valid_after_utc
         return found
 
     @property
@@ -102,11 +107,8 @@ class Certificate:
         """The DNS names that it is for."""
         from cryptography import x509
 
-        try:
-            found = self._parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-            return [said(name) for name in found.value.get_values_for_type(x509.DNSName)]
-        except (x509.ExtensionNotFound, ValueError):
-            return []
+        found = self._extension(x509.SubjectAlternativeName)
+        return [said(n) for n in found.get_values_for_type(x509.DNSName)] if found else []
 
     @property
     def sha256(self) -> str:
@@ -118,11 +120,17 @@ class Certificate:
         """Whether it may sign others."""
         from cryptography import x509
 
-        try:
-            found = self._parsed.extensions.get_extension_for_class(x509.BasicConstraints)
-            return bool(found.value.ca)
-        except (x509.ExtensionNotFound, ValueError):
-            return False
+        found = self._extension(x509.BasicConstraints)
+        return bool(found and found.ca)
+
+    def _extension(self, kind: type) -> Any:
+        """Return an extension; None where there is none, or none that can be read."""
+        from cryptography import x509
+
+        odd = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError)
+        with contextlib.suppress(x509.ExtensionNotFound, *odd):
+            return self._parsed.extensions.get_extension_for_class(kind).value
+        return None
 
     @property
     def own(self) -> bool:
@@ -144,6 +152,17 @@ class Certificate:
         if now > self.ends:
             return f"{text}: EXPIRED"
         return f"{text}: NOT VALID YET" if now < self.begins else text
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Make a ServerError of what the library raises for a certificate that it does not know."""
+    from cryptography import exceptions, x509
+
+    try:
+        yield
+    except (ValueError, x509.InvalidVersion, exceptions.UnsupportedAlgorithm) as e:
+        raise ServerError(f"a certificate cannot be read: {said(str(e))}") from None
 
 
 @dataclass(frozen=True)
@@ -226,8 +245,16 @@ def _resolver(nameserver: str | None) -> Any:
             ) from None
     resolver = dns.resolver.Resolver(configure=False)
     address, _, port = nameserver.partition(":")
-    resolver.nameservers = [address]
-    resolver.port = int(port or 53)
+    try:
+        resolver.nameservers = [str(ipaddress.IPv4Address(address))]
+        resolver.port = int(port or 53)
+        sound = 0 < resolver.port < 65536
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ServerError(
+            f"nameserver {nameserver[:40]!r}: must be an IPv4 address, or address:port"
+        )
     return resolver
 
 
@@ -281,7 +308,7 @@ def look(place: Place, domain: str, nameserver: str | None = None) -> Seen:
 
 def _connected(place: Place, nameserver: str | None) -> socket.socket:
     why = "no address"
-    for family, kind, protocol, _, address in _addresses(place, nameserver):
+    for family, kind, protocol, _, address in _addresses(place, nameserver)[:MAX_ADDRESSES]:
         s = socket.socket(family, kind, protocol)
         s.settimeout(STEP_LIMIT_S)
         try:
@@ -325,9 +352,15 @@ def _start_tls(s: socket.socket, place: Place, domain: str) -> None:
 
 
 def _until(s: socket.socket, pattern: bytes) -> bytes:
-    """Return what comes up to and with the pattern, or all until the end."""
+    """Return what comes up to and with the pattern, or all until the end. Raises TimeoutError
+    where that takes too long: one byte after another is no sign of life."""
     data = b""
+    end = time.monotonic() + STEP_LIMIT_S
     while not re.search(pattern, data) and len(data) < MAX_HEAD:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        s.settimeout(left)
         try:
             more = s.recv(4096)
         except ConnectionError:  # as good as its end
@@ -335,6 +368,7 @@ def _until(s: socket.socket, pattern: bytes) -> bytes:
         if not more:
             break
         data += more
+    s.settimeout(STEP_LIMIT_S)
     return data
 
 
@@ -344,9 +378,9 @@ def _handshake(s: socket.socket, place: Place, domain: str) -> Seen:
     context.verify_mode = ssl.CERT_NONE
     # Boards have no 1.3
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    hint = "" if place.direct else "; is it a port for TLS from the first byte? direct = true"
+    hint = "; if that is a port for STARTTLS: direct = false" if place.direct else ""
     with (
-        _step(place, f"no TLS that a board could speak (1.2){hint}"),
+        _step(place, "no TLS that a board could speak (1.2)", hint),
         context.wrap_socket(s, server_hostname=domain) as secured,
     ):
         found = _chain(secured)
@@ -367,18 +401,18 @@ def _chain(secured: ssl.SSLSocket) -> list[Certificate]:
 
 
 @contextlib.contextmanager
-def _step(place: Place, what: str) -> Iterator[None]:
+def _step(place: Place, what: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except ssl.SSLError as e:
-        raise ServerError(
-            f"{place.host}:{place.port}: {what}: {said(e.reason or str(e))}"
-        ) from None
+        why = said(e.reason or str(e))
     except TimeoutError:
-        raise ServerError(f"{place.host}:{place.port}: {what}: it is silent") from None
+        why = "it is silent"
     except OSError as e:
         why = e.strerror or str(e)
-        raise ServerError(f"{place.host}:{place.port}: {what}: {why}") from None
+    else:
+        return
+    raise ServerError(f"{place.host}:{place.port}: {what}: {why}{hint}")
 
 
 def _known_here() -> list[Certificate]:
@@ -397,7 +431,7 @@ def show(seen: Seen, device: DeviceFile, say: Say) -> None:
         if not i:
             names = certificate.names
             other = "" if fits(domain, names) else f": NOT FOR {domain}"
-            say(f"  for {', '.join(names) or 'no name'}{other}")
+            say(f"  for {said(', '.join(names)) or 'no name'}{other}")
         say(f"  issued by {'itself' if certificate.own else certificate.issuer}")
         say(f"  {certificate.dates()}")
         say(f"  SHA-256 {certificate.sha256}")
@@ -406,6 +440,18 @@ def show(seen: Seen, device: DeviceFile, say: Say) -> None:
         say(f"signed by: {authority.subject}, which this computer knows")
         say(f"  {authority.dates()}")
         say(f"  SHA-256 {authority.sha256}")
+
+
+def doubt(seen: Seen, device: DeviceFile) -> str:
+    """Return why nobody should know the server by this without a thought: its own certificate is
+    another domain's, or not valid now; "" where it is as it should be."""
+    domain = device.jid.partition("@")[2]
+    own = seen.chain[0]
+    if not fits(domain, own.names):
+        return f"its certificate is not for {domain}"
+    return (
+        "" if own.begins <= datetime.now(UTC) <= own.ends else "its certificate is not valid now"
+    )
 
 
 def fits(domain: str, names: Sequence[str]) -> bool:

@@ -164,6 +164,10 @@ def test_modules_of_their_own(lab, tmp_path):
         (("--count", "2", "--accounts", "none.csv"), "", "sensor", "none.csv: cannot be read"),
         (("--count", "3", "--accounts", "two.csv"), "", "sensor", "has 2 accounts, not 3"),
         (("--count", "2", "--accounts", "bad.csv"), "", "sensor", "bad.csv:3: needs the columns"),
+        (("--count", "2", "--accounts", "odd.csv"), "", "sensor", "odd.csv:3: jid: must be name@"),
+        (("--count", "2", "--accounts", "same.csv"), "", "sensor", ":3: a device called a is abo"),
+        (("--count", "2", "--accounts", "open.csv"), "", "sensor", "others can read it: chmod"),
+        (("--count", "9999", "--lab"), "", "sensor", "5000 at most"),
         (("--count", "9999", "--accounts", "two.csv"), "", "sensor", "has 2 accounts, not 9999"),
         (("--count", "2"), "", "nothing", "there is no such app"),
         (("--lab",), "", "sensor", "go with --count"),
@@ -174,8 +178,16 @@ def test_modules_of_their_own(lab, tmp_path):
 def test_what_cannot_be(lab, tmp_path, monkeypatch, capsys, words, where, app, said):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UXMPP_PASSWORD", PASSWORD)
-    (tmp_path / "two.csv").write_text("jid,password\na@lab.example,x\nb@lab.example,y\n")
-    (tmp_path / "bad.csv").write_text("jid,password\na@lab.example,x\nb@lab.example,\n")
+    for name, rows in (
+        ("two", "a@lab.example,x\nb@lab.example,y\n"),
+        ("bad", "a@lab.example,x\nb@lab.example,\n"),
+        ("odd", "a@lab.example,x\n../b,y\n"),
+        ("same", "a@lab.example,x\nA@other.example,y\n"),
+        ("open", ""),
+    ):
+        path = tmp_path / f"{name}.csv"
+        path.write_text(f"jid,password\n{rows}")
+        path.chmod(0o644 if name == "open" else 0o600)
     (tmp_path / "empty.py").write_text("pass\n")
     (tmp_path / "wrong.py").write_text("import machine\nmachin\n")
     written(tmp_path, reach(lab), app)

@@ -153,6 +153,7 @@ def test_bad_boards(tmp_path):
         ("picow", "did you mean pico-w"),
         ("zzzzz", "there are esp32, esp32-c3, "),
         ("./gone.toml", "gone.toml: cannot be read: No such file"),
+        ("./a\0.toml", "a\\x00.toml': is no path of a file"),
     ):
         with pytest.raises(boards.BoardError, match=re.escape(expected)):
             boards.load(name, tmp_path)

@@ -204,7 +204,7 @@ def test_refused(folder, tmp_path):
     refused("nothing to flash: the app runs under Linux", slot, boards.load("raspberry-pi"), app)
     refused(r"app\.py: there is no such app", slot, board, app)
     app.write_text("import thing\ndef f(:\n")
-    refused(r"app\.py is not compiled: .*SyntaxError.*line 2", slot, board, app)
+    refused(r"app\.py is not compiled: SyntaxError: [^/]* \(line 2\)$", slot, board, app)
     app.write_text("import part\n")
     (tmp_path / "part.py").write_text("x = 'ä\n")
     refused(r"part\.py:1: is no Python: unterminated", slot, board, app)

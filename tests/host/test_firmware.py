@@ -226,6 +226,12 @@ def test_fetched_once_and_kept(site, tmp_path):
     assert firmware.get(ESP32, "v1.24.1", said.append).version == "1.24.1"
     assert firmware.get(ESP32, None, said.append).version == "1.25.0"
     assert firmware.get(ESP32, "newest", said.append).version == "1.25.0"
+    # One that was cut off on its way is said to be that, and not taken
+    whole = firmware.kept(ESP32)[-1].read_bytes()
+    firmware.kept(ESP32)[-1].write_bytes(whole[:50_000])
+    with pytest.raises(FirmwareError, match=r"is cut short.* \(as fetched before: delete it"):
+        firmware.get(ESP32, None, said.append)
+    firmware.kept(ESP32)[-1].write_bytes(whole)
     assert [p.name for p in firmware.kept(ESP32)] == [
         "ESP32_GENERIC-v1.24.1.bin",
         "ESP32_GENERIC-v1.25.0.bin",

@@ -100,6 +100,16 @@ def test_what_is_no_key(tmp_path):
         keys.public("12ab")
 
 
+def test_rotate_by_a_link(tmp_path):
+    there = tmp_path / "safe"
+    there.mkdir()
+    old = keys.new(there / "old.pem")
+    link = tmp_path / "link.pem"
+    link.symlink_to(old.path)
+    made = keys.rotate(keys.read(link), tmp_path / "new.pem")
+    assert link.is_symlink() and keys.read(old.path).next == made.public
+
+
 @pytest.mark.parametrize("secret", (None, SECRET))
 def test_rotate(tmp_path, secret):
     old = keys.new(tmp_path / "old.pem", secret)

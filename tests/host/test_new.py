@@ -104,6 +104,18 @@ def test_examples_are_settings(place):
             assert table[name] and set(table[name]) <= set(kind), name
 
 
+@pytest.mark.parametrize(
+    "text", ["'\"", 'a"\n\njid = "b@c', "\x7f\x1b[2J\\", "\u2028ü🦎", "]]\n[x]"]
+)
+def test_any_text_is_one_value(place, monkeypatch, text):
+    """What is typed ends up as what it is, and nowhere else."""
+    monkeypatch.setenv("UXMPP_WIFI_PASSWORD", text + "12345678")
+    new("d.toml", *GIVEN, "--owner", "ann@lab.example", "--wifi", text)
+    found = device_file.read(place / "d.toml").values
+    assert found["wifi"] == {"ssid": text, "password": text + "12345678"}
+    assert found["jid"] == "Dev@lab.example" and found["owners"] == ["ann@lab.example"]
+
+
 def test_server_that_is_not_there(place):
     """Then the file is written all the same, and what is missing is said."""
     said = new("d.toml", *GIVEN[:6], "--host", "127.0.0.1", "--port", "9")
@@ -113,6 +125,17 @@ def test_server_that_is_not_there(place):
     with pytest.raises(UxmppError, match="ca or pin: one is needed"):
         device_file.read(place / "d.toml")
     assert "was not asked" not in new("e.toml", *GIVEN[:6], "--no-keep")
+    for text in ("999.9.9.9", "127.0.0.1:70000", "127.0.0.1:0"):
+        said = new("f.toml", "--force", *GIVEN[:6], "--nameserver", text)
+        assert f"was not asked: nameserver '{text}': must be an IPv4 address, or" in said
+
+
+def test_own_settings_of_an_app(place):
+    """They are shown as comments, whatever is in the app."""
+    (place / "mine.py").write_text("\x0cA = 1\nPIN = 4\nODD = '\x7f'\nTWO = (\n1,\n)\n")
+    new("d.toml", *GIVEN[:2], "--app", "mine.py", *GIVEN[4:], "--owner", "ann@lab.example")
+    own = re.findall(r"^#     ([A-Z].*)$", (place / "d.toml").read_text(), re.M)
+    assert own == ["PIN = 4"]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +152,8 @@ def test_server_that_is_not_there(place):
         (("--ca", "no.pem"), r"^nothing is written: ca: .*no\.pem cannot be read$"),
         (("--port", "0"), r"^nothing is written: port: must be 1 to 65535$"),
         (("--nameserver", "dns"), r"^nothing is written: nameserver: must be an IPv4 address"),
+        (("--app", "\udcff"), r"there is no such app"),
+        (("--owner", "ann@\udcff"), r"^nothing is written: what was given is not UTF-8$"),
         (("--wifi", "attic"), r"^the password of attic is needed: .*UXMPP_WIFI_PASSWORD"),
     ],
 )
@@ -146,9 +171,12 @@ def test_where_it_cannot_be_written(place):
 
 
 ANSWERS = (
+    ("Board, its number or name", "pico"),
     ("Board, its number or name", "pico-w"),
     ("App", ""),
+    ("The device's account", "dev"),
     ("The device's account", "dev@lab.example"),
+    ("Its owners' addresses", "ann"),
     ("Its owners' addresses", "ann@lab.example, bob@lab.example"),
     ("WiFi", "attic"),
     ("Password of the WiFi attic", "open sesame"),
@@ -176,6 +204,8 @@ def test_at_a_terminal(place):
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, said
     assert not answers and "sesame" not in said
+    # What cannot be is said and asked again
+    assert "did you mean pico-w" in said and "owners[1]: must be name@domain" in said
     found = device_file.read(place / "d.toml", trusted=False).values
     assert found == {
         "board": "pico-w",

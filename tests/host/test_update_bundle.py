@@ -190,6 +190,7 @@ def test_what_is_no_manifest(key):
         (path("a b"), "line 6: must be 'file'"),
         (path("a" * 65), "line 6: a path is"),
         (path("manifest"), "line 6: 'manifest' is a name"),
+        (path("slots.mpy"), "line 6: 'slots.mpy' is a name of the loader"),
         (path("f"), "line 7: the files must be sorted"),
         (good + f"{file}\n", "line 9: the files must be sorted"),
         (path("empty"), "line 7: the files must be sorted"),

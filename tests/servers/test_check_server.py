@@ -23,6 +23,7 @@ from host_tools.lab.certs import Authority
 from host_tools.lab.ejabberd import Ejabberd
 from host_tools.lab.ports import Ports
 from host_tools.lab.prosody import Prosody
+from host_tools.provision import device_file
 from host_tools.provision import server as servers
 
 from .fake_dns import SRV, A, FakeDNS
@@ -307,6 +308,57 @@ def test_what_is_no_server(prosody, toml, monkeypatch):
     assert "no XMPP server answers there" in error and "direct = true" in error
     error = check(toml(*at(prosody), "direct = true"))[1]
     assert "no TLS that a board could speak (1.2)" in error
+    assert error.endswith("; if that is a port for STARTTLS: direct = false")
+
+
+def test_one_byte_after_another(authority, monkeypatch):
+    """No server keeps us for longer than a step may take."""
+    monkeypatch.setattr(servers, "STEP_LIMIT_S", 0.5)
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip():
+            with listening.accept()[0] as s, suppress(OSError):
+                while not ended.wait(0.01):
+                    s.sendall(b" ")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        place = servers.Place("127.0.0.1", listening.getsockname()[1], False, "")
+        with pytest.raises(UxmppError, match="no XMPP server answers there: it is silent$"):
+            servers.look(place, DOMAIN)
+        ended.set()
+        thread.join(20)
+
+
+def test_certificates_that_are_odd(authority, toml):
+    """Whatever a server sends as its certificate: an error of one line, or what can be read."""
+    der = authority.issue("x", names=("a.example", "b.example")).der.read_bytes()
+    read = 0
+    for i in range(len(der)):
+        for byte in {der[i] ^ 1, 255} - {der[i]}:
+            odd = servers.Certificate(der[:i] + bytes((byte,)) + der[i + 1 :])
+            try:
+                said = [odd.subject, odd.issuer, odd.dates(), *odd.names]
+                read += not odd.own and not odd.authority
+            except UxmppError as e:
+                said = [str(e)]
+            assert not any("\n" in text for text in said)
+    assert read > 100
+    # What nobody should believe without a look
+    device = device_file.read(toml(), trusted=False)
+    whole = servers.Place("h", 1, True, "")
+    old = datetime.now(UTC) - timedelta(days=2)
+    for certificate, why in (
+        (authority.issue(DOMAIN), ""),
+        (authority.issue("x"), f"its certificate is not for {DOMAIN}"),
+        (
+            authority.issue(DOMAIN, not_before=old - timedelta(days=9), not_after=old),
+            "its certificate is not valid now",
+        ),
+    ):
+        own = servers.Certificate(certificate.der.read_bytes())
+        assert servers.doubt(servers.Seen(whole, "TLSv1.2", (own,)), device) == why
 
 
 @contextmanager
