@@ -182,6 +182,8 @@ def _read(path: Path) -> Board:
             data = f.read(MAX_BYTES + 1)
     except OSError as e:
         raise BoardError(f"{path}: cannot be read: {e.strerror}") from None
+    except ValueError:  # a zero byte
+        raise BoardError(f"{str(path)!r}: is no path of a file") from None
     if len(data) > MAX_BYTES:
         raise BoardError(f"{path}: is longer than {MAX_BYTES} bytes: no file of a board")
     try:

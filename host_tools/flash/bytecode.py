@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -10,6 +11,8 @@ from . import mpy
 
 #: The most trees that are kept; those that were not used for longest leave.
 MAX_TREES = 24
+# A tree counts as used anew after so many seconds; before that nobody waits for the lock
+_USED_S = 60.0
 
 
 def library(target: Path) -> None:
@@ -35,15 +38,21 @@ def _put(what: str, source: Path, target: Path, make: Callable[[Path], object]) 
         text = path.read_bytes()
         key.update(f"\0{path.relative_to(source)}\0{len(text)}\0".encode() + text)
     try:
-        from ..lab.cache import locked
+        from ..lab.cache import cache_dir, locked
     except ImportError:  # no fcntl: Windows
         with tempfile.TemporaryDirectory() as made:
             make(Path(made, "tree"))
             shutil.copytree(Path(made, "tree"), target, dirs_exist_ok=True)
         return
-    with locked("bytecode") as cache:
-        folder = cache / "bytecode"
-        kept = folder / f"{what}-{key.hexdigest()[:16]}"
+    folder = cache_dir() / "bytecode"
+    kept = folder / f"{what}-{key.hexdigest()[:16]}"
+    try:
+        if 0 <= time.time() - kept.stat().st_mtime < _USED_S:
+            shutil.copytree(kept, target, dirs_exist_ok=True)
+            return
+    except OSError:
+        pass  # it is not there, or leaves just now
+    with locked("bytecode"):
         if not kept.is_dir():
             folder.mkdir(exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder) as made:

@@ -2,6 +2,11 @@
 
 from ..errors import UxmppError
 
+#: In what state a board is.
+NOTHING = "Nothing was written."
+HALF = "The board is half written and does not start."
+WHOLE = "All is written and verified."
+
 
 class FlashError(UxmppError):
     """A board was not flashed: what happened, in what state it is now, and what to do.

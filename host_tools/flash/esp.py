@@ -10,9 +10,9 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from . import partitions, ports
+from . import held, image, partitions, ports
 from .boards import Board
-from .errors import FlashError
+from .errors import HALF, NOTHING, WHOLE, FlashError
 from .progress import Report, size
 
 #: Bits a second for the transfer; every bridge and cable is asked at esptool's own rate first.
@@ -28,10 +28,6 @@ MAX_SETTINGS = 16384
 # What the library waits for most answers: it sets any other again for each, which takes a
 # remote port tenths of a second
 _ANSWER_S = 3
-_NOTHING = "Nothing was written"
-_HALF = "The board is half written and does not start"
-#: What MicroPython itself puts into an empty file system.
-_STOCK = {"boot.py"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class Esp:
         report: Report | None = None,
     ) -> None:
         if baud not in BAUDS:
-            raise FlashError(f"baud {baud}: must be {BAUDS[0]} to {BAUDS[-1]}. {_NOTHING}.")
+            raise FlashError(f"baud {baud}: must be {BAUDS[0]} to {BAUDS[-1]}. {NOTHING}")
         self.board = board
         self.port = port
         #: Bytes, as found on the board.
@@ -68,19 +64,19 @@ class Esp:
         self._report = report or Report()
         self._esp: Any = None
         self._serial: Any = None
-        self._written = False
+        self._state = NOTHING
         self._where = ""
 
     def __enter__(self) -> Self:
         try:
             self._serial = ports.open_port(self.port, timeout_s=_ANSWER_S)
         except ports.PortError as e:
-            raise ports.PortError(f"{e}. {_NOTHING}.") from None
+            raise ports.PortError(f"{e}. {NOTHING}") from None
         try:
             self.resets = self._can_reset()
             self._connect()
         except BaseException:
-            self._close()
+            self._leave()
             raise
         return self
 
@@ -90,7 +86,10 @@ class Esp:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close()
+        if kind is None:
+            self._close()
+        else:
+            self._leave()
 
     def read(self, at: int, count: int) -> bytes:
         """Return `count` bytes of the flash."""
@@ -120,8 +119,8 @@ class Esp:
             self._at(part, 0)
             with self._esptool("writing", partial(self._at, part)):
                 write_flash(self._esp, [(part.at, part.data)])
-            self._at(part, 1)
-        self._where = ""
+                self._at(part, 1)
+        self._state, self._where = WHOLE, ""
 
     def reset(self) -> bool:
         """Start what is in the flash; False where somebody has to press reset."""
@@ -143,6 +142,7 @@ class Esp:
         with self._esptool("connecting"):
             mode = "default-reset" if self.resets else "no-reset"
             esp = detect_chip(self._serial, connect_mode=mode, connect_attempts=ATTEMPTS)
+        self._esp = esp
         wanted = CHIP_DEFS[self.board.chip].CHIP_NAME
         if wanted != esp.CHIP_NAME:
             raise self._error(
@@ -177,7 +177,7 @@ class Esp:
         """From the first erased sector on the board is no longer what it was."""
 
         def begin_writing(*args: Any, **kwargs: Any) -> Any:
-            self._written = True
+            self._state = HALF
             return begin(*args, **kwargs)
 
         return begin_writing
@@ -198,6 +198,13 @@ class Esp:
         self._where = f" at {done:.0%} of {part.name}"
         self._report.at(part.name, int(done * len(part.data)), len(part.data))
 
+    def _leave(self) -> None:
+        """End with an error: what was not touched is to go on with what it has, if it can."""
+        if self._esp is not None and self._state == NOTHING:
+            with contextlib.suppress(Exception):
+                self.reset()
+        self._close()
+
     def _close(self) -> None:
         with contextlib.suppress(Exception):
             self._serial.close()
@@ -212,8 +219,8 @@ class Esp:
         except FlashError:
             raise
         except (KeyboardInterrupt, SystemExit):
-            if self._written:
-                raise self._error(f"stopped{self._where}", "Flash it again.") from None
+            if self._state != NOTHING:
+                raise self._error(f"stopped{self._where}") from None
             raise
         except Exception as e:
             raise self._failed(doing, e) from None
@@ -235,20 +242,21 @@ class Esp:
                 f"Into the bootloader: {self.board.bootloader}",
             )
         if not _is_fatal(error):
+            # One with USB of its own may have another port in its bootloader
+            how = f" If it always does: {self.board.bootloader}" if doing == "connecting" else ""
             return self._error(
                 f"the board went away while {doing}{self._where}",
-                "Plug it in again and flash it again.",
+                f"Plug it in again and flash it again.{how}",
             )
         if _SILENT.search(text):
             return self._error(f"the board stopped answering while {doing}{self._where}", slower)
         return self._error(f"{doing} failed{self._where}: {text[:200].rstrip('.')}")
 
     def _error(self, what: str, todo: str = "") -> FlashError:
-        state = _HALF if self._written else _NOTHING
-        if self._written and not todo:
-            todo = "Flash it again."
+        todo = todo or {HALF: "Flash it again.", WHOLE: "Press reset."}.get(self._state, "")
         return FlashError(
-            f"port {self.port}: {what}. {state}. {todo}".rstrip(), written=self._written
+            f"port {self.port}: {what}. {self._state} {todo}".rstrip(),
+            written=self._state == HALF,
         )
 
 
@@ -276,6 +284,7 @@ class _Log:
     @classmethod
     def install(cls, told: Callable[[float], None] | None) -> None:
         """Have the library's progress in this thread told to `told`."""
+        from esptool import loader  # type: ignore[import-untyped]
         from esptool.logger import TemplateLogger, log  # type: ignore[import-untyped]
 
         cls._thread.told = told
@@ -302,25 +311,18 @@ class _Log:
 
         cls._made = Quiet()
         log.set_logger(cls._made)
+        # It spells all bytes in hex for a trace, on or not: seconds for a firmware
+        loader.HexFormatter = lambda data, auto_split=True: ""
 
 
 def _held(
     read: Callable[[int, int], bytes], region: partitions.Region, board: Board
 ) -> str | None:
     """Return in words what a littlefs holds, of which `read(at, count)` gives the bytes."""
-    from littlefs import LittleFS, LittleFSError
+    from littlefs import LittleFSError
 
     context = _Blocks(read, region.size)
-    fs = LittleFS(
-        context=context,  # type: ignore[arg-type]
-        mount=False,
-        block_size=board.block_size,
-        block_count=0,
-        read_size=board.read_size,
-        prog_size=board.prog_size,
-        cache_size=board.cache_size,
-        lookahead_size=board.lookahead,
-    )
+    fs = image.file_system(board, 0, context)
     try:
         fs.mount()
         names = set(fs.listdir("/"))
@@ -332,20 +334,16 @@ def _held(
         names, settings = set(), b""
     if context.failed:
         raise context.failed
-    if names <= _STOCK:
-        return None
-    jid = _jid(settings)
-    some = ", ".join(sorted(names)[:4]) + (" …" if len(names) > 4 else "")
-    return f"the device {jid} and what it keeps" if jid else f"files ({some})"
+    if context.gave_up and not names:
+        return "many files"
+    return held.words(names, _jid(settings))
 
 
-def _jid(settings: bytes) -> str | None:
+def _jid(settings: bytes) -> object:
     try:
-        jid = json.loads(settings)["jid"]
+        return json.loads(settings)["jid"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    # Shown to people, and written by whoever had the board before
-    return re.sub(r"[^\x21-\x7e]", "?", jid)[:100] if isinstance(jid, str) else None
 
 
 class _Blocks:
@@ -357,15 +355,15 @@ class _Blocks:
         self._known: dict[int, bytes] = {}
         #: What the board's side raised: littlefs lets no error through.
         self.failed: FlashError | None = None
+        #: Whether more was asked for than is read.
+        self.gave_up = False
 
     def read(self, cfg: Any, block: int, off: int, size: int) -> bytearray:
         if block not in self._known:
             at = block * cfg.block_size
-            if (
-                self.failed
-                or len(self._known) >= MAX_BLOCKS_READ
-                or at + cfg.block_size > self._size
-            ):
+            full = len(self._known) >= MAX_BLOCKS_READ
+            self.gave_up |= full
+            if self.failed or full or at + cfg.block_size > self._size:
                 return bytearray(size)
             try:
                 self._known[block] = self._read(at, cfg.block_size)

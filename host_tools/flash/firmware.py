@@ -173,7 +173,8 @@ def check_region(board: Board, region: partitions.Region) -> None:
         raise FirmwareError(
             f"has its file system at {region.at:#x}, {region.size:#x} bytes, and {board.path.name}"
             f" says {board.fs_offset:#x}, {board.fs_size:#x} bytes: take the board's own firmware,"
-            f" {board.firmware}, or a board file with fs_offset = {region.at:#x} and fs_size = "
+            f" {board.firmware}, as new as there is (from 1.26 on it uses all of the flash), or a "
+            f"board file with fs_offset = {region.at:#x} and fs_size = "
             f"{region.size:#x}"
         )
 
@@ -203,7 +204,7 @@ def _check_image(board: Board, data: bytes, at: int, what: str) -> None:
         end = start + int(struct.unpack_from("<I", data, end + 4)[0])
         if end > len(data):
             raise FirmwareError(f"is cut short in {what}")
-        total ^= _xor(data[start:end])
+        total ^= xor(data[start:end])
     # The checksum is the last byte of the next 16
     end = at + ((end - at) // 16 + 1) * 16
     hashed = header[23] == 1 and what != _BOOTLOADER
@@ -215,7 +216,7 @@ def _check_image(board: Board, data: bytes, at: int, what: str) -> None:
         raise FirmwareError(f"is damaged: the SHA-256 of {what} differs")
 
 
-def _xor(data: bytes) -> int:
+def xor(data: bytes) -> int:
     """Return all bytes by exclusive or."""
     # By halves: a number as long as the data folds in a few steps
     size = 1 << max(len(data) - 1, 0).bit_length()
@@ -248,7 +249,12 @@ def get(board: Board, version: str | None, say: Callable[[str], None]) -> Firmwa
     wanted = None if version in (None, "newest") else _numbers(version)
     have = [path for path in kept(board) if wanted in (None, _version(path.name, board))]
     if have and version != "newest":
-        return from_file(board, have[-1])
+        try:
+            return from_file(board, have[-1])
+        except FirmwareError as e:
+            raise FirmwareError(
+                f"{e} (as fetched before: delete it, or give another by --firmware FILE)"
+            ) from None
     try:
         path = _fetch(board, wanted, say)
     except UxmppError as e:

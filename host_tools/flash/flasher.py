@@ -9,7 +9,7 @@ from ..provision import secret
 from ..provision.device_file import DeviceFile
 from . import content, esp, image, partitions, rp2, uf2
 from .boards import Board
-from .errors import FlashError
+from .errors import NOTHING, FlashError
 from .firmware import Firmware
 from .progress import Report, size
 
@@ -123,26 +123,29 @@ def flash(
 ) -> Flashed:
     """Write firmware and file system, verify them, and start the board.
 
-    An ESP32 on `port` (needed; ports.choose() finds one): where the board holds a device or files
-    of somebody, `may_lose` gets that in words and decides; without it that is an error. An RP2 at
-    the `drive`, else at the one that is mounted; a running MicroPython on `port` is asked to
-    become one. `report` is told of the progress. Raises FlashError, PortError, FirmwareError: one
-    line that says in what state the board is.
+    An ESP32 on `port` (needed; ports.choose() finds one). An RP2 at the `drive`, else at the one
+    that is mounted; a running MicroPython on `port` is asked to become one. Where the board holds
+    a device or files of somebody, `may_lose` gets that in words and decides; without it that is
+    an error; what is behind a drive cannot be seen. `report` is told of the progress. Raises
+    FlashError, PortError, FirmwareError: one line that says in what state the board is.
     """
     report = report or Report()
+
+    def check(where: str, look: Callable[[], str | None]) -> None:
+        held = None if may_lose is anything else look()
+        if held and not (may_lose and may_lose(held)):
+            how = "" if may_lose else " Give --yes if that may be lost."
+            raise FlashError(f"port {where}: the board holds {held}. {NOTHING}{how}")
+
     if job.board.port == "rp2":
-        found = rp2.choose(job.board, drive, port, report.say)
+        found = rp2.choose(job.board, drive, port, report.say, check)
         rp2.write(job.board, found, whole(job), report)
         return Flashed(str(found.folder), True)
     if port is None:
         raise FlashError(f"{job.board.title}: no port is given")
     with esp.Esp(job.board, port, baud=baud, report=report) as board:
         _check_region(job, port, board.flash_size)
-        if may_lose is not anything:
-            held = board.holds()
-            if held and not (may_lose and may_lose(held)):
-                how = "" if may_lose else " Give --yes if that may be lost."
-                raise FlashError(f"port {port}: the board holds {held}. Nothing was written.{how}")
+        check(port, board.holds)
         board.write(parts(job))
         return Flashed(port, board.reset())
 
@@ -157,12 +160,12 @@ def _check_region(job: Job, port: str, flash_size: int) -> None:
     try:
         region = partitions.file_system(job.firmware.table, flash_size)
     except UxmppError as e:
-        raise FlashError(f"port {port}: {e}. Nothing was written.") from None
+        raise FlashError(f"port {port}: {e}. {NOTHING}") from None
     if (region.at, region.size) != (job.board.fs_offset, len(job.image)):
         file, has = job.board.path.name, size(flash_size)
         raise FlashError(
             f"port {port}: the flash of this board has {has}, not {size(job.board.flash_size)} as "
             f"{file} says, and {job.firmware.title} would look for {size(region.size)} of files "
-            f"at {region.at:#x}. Nothing was written. Copy {file}, set flash_size = "
+            f"at {region.at:#x}. {NOTHING} Copy {file}, set flash_size = "
             f'{flash_size:#x} in it, and name the copy in device.toml: board = "./mine.toml"'
         )

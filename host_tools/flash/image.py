@@ -54,7 +54,7 @@ def read(image: bytes, board: Board) -> dict[str, bytes]:
     from littlefs import LittleFSError
 
     blocks = _blocks(board, len(image))
-    fs = _of(board, 0)  # however many it says
+    fs = file_system(board, 0)  # however many it says
     fs.context.buffer = bytearray(image)
     files: dict[str, bytes] = {}
     try:
@@ -87,7 +87,7 @@ def _filled(board: Board, files: Mapping[str, bytes], blocks: int) -> "LittleFS 
     """Return a file system of so many blocks with the files, or None where they do not fit."""
     from littlefs import LittleFSError
 
-    fs = _of(board, blocks)
+    fs = file_system(board, blocks)
     path = ""
     try:
         fs.format()
@@ -148,11 +148,13 @@ class _Memory:
         return 0
 
 
-def _of(board: Board, blocks: int) -> "LittleFS":
+def file_system(board: Board, blocks: int, context: Any = None) -> "LittleFS":
+    """Return a littlefs as the board's MicroPython has it, not mounted, of so many blocks (0: as
+    many as it says) in memory, or behind a `context` (littlefs.UserContext)."""
     from littlefs import LittleFS
 
     return LittleFS(
-        context=cast("UserContext", _Memory(blocks * board.block_size)),
+        context=cast("UserContext", context or _Memory(blocks * board.block_size)),
         mount=False,
         block_size=board.block_size,
         block_count=blocks,

@@ -1,6 +1,7 @@
 """MicroPython's bytecode: `.py` to `.mpy`, for a device that has no memory to compile."""
 
 import ast
+import re
 import subprocess
 import tempfile
 import tokenize
@@ -85,9 +86,10 @@ def _bytecode(text: bytes, name: str, opt: int) -> bytes:
         if done.returncode:
             said = [s.strip() for s in (done.stderr + done.stdout).splitlines() if s.strip()]
             # A traceback: what is wrong stands last, where it is wrong before that.
-            place = next((s for s in reversed(said) if s.startswith("File ")), "")
+            lines = [re.match(r'File ".*", line (\d+)', s) for s in said]
+            at = next((f" (line {m[1]})" for m in reversed(lines) if m), "")
             why = said[-1] if said else f"mpy-cross ended with {done.returncode}"
-            raise MpyError(f"{name} is not compiled: {why}" + (f" ({place})" if place else ""))
+            raise MpyError(f"{name} is not compiled: {why}{at}")
         return target.read_bytes()
 
 

@@ -120,6 +120,8 @@ def check(port: str) -> None:
         raise PortError(f"port {port}: must be a serial port, {' or '.join(REMOTE)}")
     if os.name != "nt" and not os.path.exists(port):  # noqa: PTH110 - a port is a name
         raise PortError(_missing(port))
+    if os.path.isfile(port) or os.path.isdir(port):  # noqa: PTH112, PTH113
+        raise PortError(f"port {port}: is no serial port")
 
 
 def _missing(port: str) -> str:

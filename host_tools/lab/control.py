@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,8 @@ class Control:
         self._clock = clock
         self._lock = threading.Lock()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            # Its WiFi's password is there
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             counters = folder / "writes.bin"
             before = counters.read_bytes()[:4] if counters.exists() else bytes(4)
             # No power cut is due
@@ -290,17 +292,23 @@ class Door:
 
     def __enter__(self) -> "Door":
         self.check()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / _SOCKET).unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX)
-        with _Near(self._folder) as name:
-            self._socket.bind(name)
-        self._socket.listen(4)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / _SOCKET).unlink(missing_ok=True)
+            self._socket = socket.socket(socket.AF_UNIX)
+            with _Near(self._folder) as name:
+                self._socket.bind(name)
+            self._socket.listen(4)
+        except OSError as e:
+            raise ControlError(f"{self._folder}: cannot have a socket: {e.strerror}") from e
         threading.Thread(target=self._serve, args=(self._socket,), daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._socket is not None:
+            # Else the thread would wait in accept() for ever
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
             (self._folder / _SOCKET).unlink(missing_ok=True)
 

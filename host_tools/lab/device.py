@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from ..flash import bytecode
-from ..flash.mpy import FIRMWARE, LIBRARY_OPT, compile_file
+from ..flash.mpy import FIRMWARE, LIBRARY_OPT
 from . import micropython
 from .errors import LabError
 from .process import POLL_S, STOP_LIMIT_S, Child
@@ -150,8 +150,9 @@ class Device:
         flash = self.folder / "flash"
         if not flash.exists():
             bytecode.library(flash)
-            bytecode.tree(self._app.parent, flash, skip=(self._app.name,))
-            compile_file(self._app, flash / "main.mpy")
+            # All programs of a folder are one tree, whichever of them is the app
+            bytecode.tree(self._app.parent, flash)
+            (flash / self._app.with_suffix(".mpy").name).replace(flash / "main.mpy")
             if self._hal:
                 bytecode.tree(_BOARDS / "drivers", flash / "drivers", opt=LIBRARY_OPT)
                 bytecode.tree(self._hal[0], flash, opt=LIBRARY_OPT)

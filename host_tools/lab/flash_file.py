@@ -14,7 +14,8 @@ SECTOR = 4096
 
 
 class FlashFile:
-    """The flash in the file `path`, `size` bytes; a new file is erased flash. `writes`, `erases`,
+    """The flash in the file `path`, `size` bytes; a new file is erased flash, and its owner's
+    alone: what logs a device in will be there. `writes`, `erases`,
     `bytes_written` and `bytes_erased` count. Raises LabError, also for what lies beyond the end.
     """
 
@@ -29,6 +30,7 @@ class FlashFile:
             there = path.stat().st_size if path.exists() else 0
             if there == 0:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch(0o600)
                 path.write_bytes(bytes([ERASED]) * size)
             elif there != size:
                 raise LabError(f"{path} has {there} bytes: no flash of {size} bytes")

@@ -127,7 +127,13 @@ def find(bits: int) -> MicroPython:
     return found
 
 
+_probed: dict[tuple[str, ...], MicroPython] = {}
+
+
 def _probe(argv: Sequence[str]) -> MicroPython | None:
+    """Return what it says of itself; it is asked once in a process."""
+    if tuple(argv) in _probed:
+        return _probed[tuple(argv)]
     try:
         done = subprocess.run(
             [*argv, "-c", _PROBE],
@@ -142,7 +148,9 @@ def _probe(argv: Sequence[str]) -> MicroPython | None:
         return None
     if done.returncode or len(numbers) != 3:
         return None
-    return MicroPython(64 if wide == "True" else 32, tuple(argv), numbers)
+    found = MicroPython(64 if wide == "True" else 32, tuple(argv), numbers)
+    _probed[tuple(argv)] = found
+    return found
 
 
 def _finish(

@@ -33,6 +33,9 @@ STANZA_SIZE_LIMIT = 16 * 1024 * 1024
 UPLOAD_LIMIT = STANZA_SIZE_LIMIT
 UPLOAD_QUOTA = 64 * UPLOAD_LIMIT
 HASHES = ("SHA-1", "SHA-256")
+# The least of RFC 5802 and RFC 7677: a first login of a board takes half the time that it takes
+# with Prosody's own 10,000
+ITERATIONS = 4096
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,9 @@ class Offer:
     `certificate` None: no TLS at all. `sasl2` False: the classic login only,
     and so no FAST. `sm` False: no stream management. `fast` False: no tokens.
     `disabled_mechanisms`: SASL mechanisms not to offer, as `ALL_BUT_PLAIN` or `PLUS`.
-    `password_hash`: of stored passwords, so of the one SCRAM that works. `registration`: whether
-    accounts can be made in-band. `stanza_size_limit`: in bytes, of a logged-in client.
+    `password_hash`: of stored passwords, so of the one SCRAM that works; `iterations`: of the
+    same. `registration`: whether accounts can be made in-band. `stanza_size_limit`: in bytes, of
+    a logged-in client.
     `upload_limit`: bytes, of a file that is uploaded; `upload_quota`: bytes, of all that a user
     uploads within a day; `web`: files go not to the server itself, but to the port `web`.
     `modules`: more of them. `settings`: more global options, or other values of those here.
@@ -55,6 +59,7 @@ class Offer:
     fast: bool = True
     disabled_mechanisms: Sequence[str] = ()
     password_hash: str = "SHA-256"
+    iterations: int = ITERATIONS
     registration: bool = True
     stanza_size_limit: int = STANZA_SIZE_LIMIT
     upload_limit: int = UPLOAD_LIMIT
@@ -112,6 +117,7 @@ def configuration(domain: str, host: str, ports: Listening, folder: Path, offer:
         "allow_registration": offer.registration,
         "authentication": "internal_hashed",
         "password_hash": offer.password_hash,
+        "default_iteration_count": offer.iterations,
         "disable_sasl_mechanisms": ["DIGEST-MD5", *offer.disabled_mechanisms],
         "storage": "internal",
         "c2s_require_encryption": secure,

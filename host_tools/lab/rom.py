@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..flash.boards import Board
+from ..flash.firmware import xor
+from ..flash.partitions import MAX_TABLE, TABLE_AT
 from .errors import LabError
 from .flash_file import SECTOR, FlashFile
 from .serial_line import BAUD, SerialLine
@@ -583,7 +585,7 @@ def boot_error(board: Board, flash: FlashFile) -> str | None:
     error = image_error(flash, board.firmware_offset, chip_id)
     if error:
         return error
-    table, app = flash.read(PARTITIONS, 0xC00), None
+    table, app = flash.read(TABLE_AT, MAX_TABLE), None
     for at in range(0, len(table), 32):
         magic, kind, _, start, _ = struct.unpack_from("<HBBII", table, at)
         if magic == 0xEBEB and table[at + 16 : at + 32] != hashlib.md5(table[:at]).digest():
@@ -598,8 +600,6 @@ def boot_error(board: Board, flash: FlashFile) -> str | None:
     return "no bootable app partitions in the partition table"
 
 
-#: Where an ESP32 has its partition table.
-PARTITIONS = 0x8000
 #: What the RP2350 looks for: an image definition for ARM, and its end.
 RP2350_BLOCK = struct.pack("<5I", 0xFFFFDED3, 0x10210142, 0x000001FF, 0, 0xAB123579)
 
@@ -655,14 +655,7 @@ def _block(body: bytes, expected: int) -> tuple[bytes, int]:
 
 def checksum(data: bytes, total: int = _CHECKSUM) -> int:
     """Return all bytes xor'ed, as blocks and images have it."""
-    # Many at a time
-    while len(data) > 64:
-        half = len(data) // 2
-        a, b = int.from_bytes(data[:half], "big"), int.from_bytes(data[half : 2 * half], "big")
-        data = (a ^ b).to_bytes(half, "big") + data[2 * half :]
-    for byte in data:
-        total ^= byte
-    return total
+    return total ^ xor(data)
 
 
 def _broken(frame: bytes) -> bool:

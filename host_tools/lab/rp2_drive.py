@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Self
 
 from ..flash.boards import Board
+from ..flash.uf2 import ABSOLUTE, XIP
 from .errors import LabError
 from .flash_file import SECTOR, FlashFile
 from .part import Part
 
-#: Where flash begins for the chip's cores.
-XIP = 0x10000000
-
 _BLOCK = struct.Struct("<8I476sI")
 _START, _SECOND, _END = 0x0A324655, 0x9E5D5157, 0x0AB16F30
 _NOT_MAIN_FLASH, _HAS_FAMILY, _HAS_EXTENSION = 0x1, 0x2000, 0x8000
-_ABSOLUTE = 0xE48BFF57
 # "This block is to be ignored": for the RP2350's erratum E10, files begin with one
 _IGNORE = 0x9957E304
 _PAGE = 256
@@ -162,7 +159,7 @@ def parse(data: bytes, board: Board, size: int) -> dict[int, bytes]:
     bytes. Blocks for other families are none of its business. Raises ValueError."""
     if len(data) % _BLOCK.size:
         raise ValueError(f"{len(data)} bytes are not whole blocks")
-    families = {board.uf2_family} | ({_ABSOLUTE} if board.mcu == "rp2350" else set())
+    families = {board.uf2_family} | ({ABSOLUTE} if board.mcu == "rp2350" else set())
     pages: dict[int, bytes] = {}
     numbers: set[int] = set()
     total = None

@@ -89,7 +89,11 @@ class SerialLine(Part):
         else:
             self._lease = Ports(1)
             self.port = f"{self.kind}://{HOSTS[0]}:{self._lease.numbers[0]}"
-        self.plug()
+        try:
+            self.plug()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def close(self) -> None:

@@ -130,7 +130,11 @@ class Server(Part):
 
     def close(self, *, keep: bool = False) -> None:
         """Stop it, give back its ports and remove its files (unless `keep`)."""
-        self.stop()
+        if keep:
+            self.stop()
+        elif self._child:  # what it would still write is removed anyway
+            self._child.kill()
+            self._child = None
         self._ports.release()
         folder = getattr(self, "folder", None)
         if folder and not keep:

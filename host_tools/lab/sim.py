@@ -29,6 +29,8 @@ WIFI = {"ssid": "sim", "password": "simulated"}
 MAX_CURVE = 100_000
 
 _MADE = "made.json"
+# What is made anew with it
+_OWN = ("flash.bin", "control", "drive")
 _IMPROV = b"IMPROV\1"
 _COLUMNS = ("seconds", "name", "value")
 _FIRST = ("temperature", "humidity")
@@ -82,8 +84,8 @@ def board_of(device: DeviceFile) -> Board:
 class Sim:
     """The device in `folder`: `board`, `wifi` and `chips` (of control.SENSORS, besides those of a
     watch) are what it has, `out` is where its console goes, with the lines of what its hardware
-    does between. With `fresh`, or where there is none, its flash is made of what `files()`
-    returns. Raises UxmppError."""
+    does between (None: nowhere). With `fresh`, or where there is none, its flash is made of what
+    `files()` returns. Raises UxmppError."""
 
     def __init__(
         self,
@@ -96,9 +98,12 @@ class Sim:
         fresh: bool = False,
         kind: Kind = "pty",
         baud: int | None = None,
-        out: TextIO = sys.stdout,
+        out: TextIO | None = sys.stdout,
     ) -> None:
         self.folder = folder
+        #: Set once nobody reads the console any more, and why.
+        self.unread = threading.Event()
+        self.why_unread: OSError | None = None
         self._out = out
         self._turn = threading.Lock()
         self._at_start = True  # of a line
@@ -109,25 +114,35 @@ class Sim:
             self._door = control.Door(folder, self._asked)
             self._door.check()
             made = _read(folder / _MADE)
+            foreign = next((n for n in _OWN if not made and (folder / n).exists()), None)
+            if foreign:
+                raise SimError(
+                    f"{folder}: {foreign} is there, and not of a simulated device: take another "
+                    "--folder"
+                )
             if made and not fresh and made.get("board") != board.name:
                 raise SimError(
                     f"{folder}: has the flash of a {made.get('board')}, not of a {board.name}: "
                     "--fresh makes it anew, another --folder keeps it"
                 )
             #: Whether its flash was made now.
-            self.new = fresh or not made
+            self.new = fresh or not made or "begun" in made
+            known = not self.new and (folder / "control" / "chips.json").exists()
+            # Refused before anything that takes long
+            soldered = None if known and not chips else _soldered(board, chips)
             content: Mapping[str, bytes] = {}
             if self.new:
                 content = files()
-                (folder / _MADE).unlink(missing_ok=True)
+                # The folder is a device's from here on, even if this is stopped half way
+                told = {"board": board.name, "begun": True}
+                (folder / _MADE).write_text(json.dumps(told), "utf-8")
                 (folder / "flash.bin").unlink(missing_ok=True)
                 shutil.rmtree(folder / "control", ignore_errors=True)
-            known = (folder / "control" / "chips.json").exists()
             self.board = VirtualBoard(
                 board,
                 folder,
                 wifi=wifi,
-                chips=None if known and not chips else _soldered(board, chips),
+                chips=soldered,
                 sensors=None if known else dict(zip(_FIRST, control.FIRST, strict=True)),
                 kind=kind,
                 baud=baud,
@@ -159,8 +174,14 @@ class Sim:
                 text = self._decode(what).replace("\r\n", "\n")
             else:
                 text = ("" if self._at_start else "\n") + f"  ({what})\n"
-            self._out.write(text)
-            self._out.flush()
+            if self._out is None or self.unread.is_set():
+                return
+            try:
+                self._out.write(text)
+                self._out.flush()
+            except OSError as e:
+                self.why_unread = e
+                self.unread.set()
             self._at_start = text.endswith("\n") if text else self._at_start
 
     def _asked(self, words: list[str]) -> str:

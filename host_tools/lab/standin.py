@@ -13,8 +13,10 @@ from pathlib import Path
 from ..errors import UxmppError
 from ..flash import boards
 from ..flash.boards import Board
+from ..flash.partitions import MAX_TABLE, TABLE_AT
+from ..flash.uf2 import ABSOLUTE, XIP
 from .errors import LabError
-from .rom import CHIPS, PARTITIONS, RP2350_BLOCK, boot2_crc, checksum
+from .rom import CHIPS, RP2350_BLOCK, boot2_crc, checksum
 
 TEXT = "uxmpp stand-in, no MicroPython"
 #: How large it is, bytes, if nothing else is asked for: small, so that tests are quick.
@@ -31,8 +33,6 @@ _ADDRESSES = {
     "esp32s3": (0x3FCE3810, 0x403C9700, 0x3C000020, 0x40374000),
     "esp32c3": (0x3FCD5820, 0x403CC710, 0x3C000020, 0x40380000),
 }
-_XIP = 0x10000000
-_RP2350_ABSOLUTE = 0xE48BFF57
 _UF2 = struct.Struct("<8I476sI")
 _UF2_MAGICS = (0x0A324655, 0x9E5D5157, 0x0AB16F30)
 _HAS_FAMILY, _HAS_EXTENSION = 0x2000, 0x8000
@@ -68,7 +68,7 @@ def esp32(board: Board, *, vfs: bool = True, size: int = SIZE) -> bytes:
     text = description + _text(board)
     text += _filler(room // 16 * 16 - len(text), b"constants")
     app = _image(board, [(constants, text), (more, small)], more)
-    merged = boot_image.ljust(PARTITIONS - start, b"\xff") + partitions(board, vfs=vfs)
+    merged = boot_image.ljust(TABLE_AT - start, b"\xff") + partitions(board, vfs=vfs)
     return (merged.ljust(_APP - start, b"\xff") + app).ljust(size, b"\xff")
 
 
@@ -84,7 +84,7 @@ def partitions(board: Board, *, vfs: bool = True) -> bytes:
         entries.append((1, 0x81, board.fs_offset, board.fs_size, b"vfs"))
     table = b"".join(struct.pack("<HBBII16s4x", 0x50AA, *entry) for entry in entries)
     table += b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(table).digest()
-    return table.ljust(0xC00, b"\xff")
+    return table.ljust(MAX_TABLE, b"\xff")
 
 
 def rp2(board: Board, *, size: int = SIZE) -> bytes:
@@ -105,8 +105,8 @@ def rp2(board: Board, *, size: int = SIZE) -> bytes:
     blocks = uf2(data, board.uf2_family)
     if board.mcu == "rp2350":
         ignored = _UF2.pack(
-            *_UF2_MAGICS[:2], _HAS_FAMILY | _HAS_EXTENSION, _XIP + 0xFFFF00, 256, 0, 2,
-            _RP2350_ABSOLUTE, b"\xef" * 256 + _IGNORE.to_bytes(4, "little"), _UF2_MAGICS[2],
+            *_UF2_MAGICS[:2], _HAS_FAMILY | _HAS_EXTENSION, XIP + 0xFFFF00, 256, 0, 2,
+            ABSOLUTE, b"\xef" * 256 + _IGNORE.to_bytes(4, "little"), _UF2_MAGICS[2],
         )  # fmt: skip
         return ignored + blocks
     return blocks
@@ -118,7 +118,7 @@ def uf2(data: bytes, family: int, at: int = 0) -> bytes:
     count = len(data) // 256
     return b"".join(
         _UF2.pack(
-            *_UF2_MAGICS[:2], _HAS_FAMILY, _XIP + at + 256 * i, 256, i, count, family,
+            *_UF2_MAGICS[:2], _HAS_FAMILY, XIP + at + 256 * i, 256, i, count, family,
             data[256 * i : 256 * (i + 1)], _UF2_MAGICS[2],
         )
         for i in range(count)

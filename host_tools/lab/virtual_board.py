@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -35,6 +36,8 @@ State = Literal["off", "runs", "asleep", "bootloader", "no firmware"]
 #: How a flash write ends at which the power fails: see simulated/vm/flash.py.
 HOW = ("before", "half", "after")
 WAIT_LIMIT_S = 30.0
+#: How often somebody who waits for the board's thread sees whether it is there, seconds.
+ALIVE_S = 1.0
 
 _T = TypeVar("_T")
 
@@ -170,7 +173,11 @@ class VirtualBoard(Part):
     def start(self) -> Self:
         """Open the serial line, and switch the power on."""
         self.open()
-        self.power_on()
+        try:
+            self.power_on()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def open(self) -> None:
@@ -330,11 +337,15 @@ class VirtualBoard(Part):
         if threading.current_thread() is self._thread:
             job()
             return
-        if self._thread is None:
+        thread = self._thread
+        if thread is None:
             raise LabError(f"{self.board.name}: the virtual board was not started")
         done: Future[None] = Future()
         self._jobs.append((job, done))
         os.write(self._waker, b"!")
+        while not wait_for([done], ALIVE_S).done:
+            if not thread.is_alive():  # it ended before it saw the job
+                raise LabError(f"{self.board.name}: {self._why_off}")
         done.result()
 
     def _post(self, job: Callable[[], None]) -> None:
@@ -388,10 +399,10 @@ class VirtualBoard(Part):
                 if done:
                     done.set_result(None)
             except Exception as e:  # noqa: BLE001 - it is raised where it was asked for
+                self._stop(str(e))
+                self.event(f"off: {e}")
                 if done:
                     done.set_exception(e)
-                else:
-                    self._stop(str(e))
 
     def _ended(self, vm: Interpreter) -> None:
         """Its program has ended: go on as the chip does."""

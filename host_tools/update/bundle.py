@@ -180,6 +180,8 @@ def _entry(text: str, before: list[Entry]) -> Entry:
         )
     if path in ("manifest", "manifest.new"):
         raise BundleError(f"{path!r} is a name of the manifest itself")
+    if path.startswith("slots."):
+        raise BundleError(f"{path!r} is a name of the loader, which no update may replace")
     if before and not before[-1].path < path:
         raise BundleError("the files must be sorted by path, each of them there once")
     # Sorted, a folder does not always stand right before what is in it ("a", "a-b", "a/c")

@@ -116,7 +116,8 @@ def rotate(old: Key, path: Path, passphrase: str | None = None) -> Key:
     made = new(path, passphrase)
     note = b"Next: %s\n" % made.public.encode()
     try:
-        _replace(old.path, note + _data(old.path))
+        # Where it is a link, what it leads to
+        _replace(old.path.resolve(), note + _data(old.path))
     except (OSError, KeyFileError) as e:
         # Nothing knows of it yet
         path.unlink(missing_ok=True)

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from host_tools.cli import flash as cli_flash
 from host_tools.cli import main
-from host_tools.flash import boards, esp, flasher, image, ports, rp2, uf2
+from host_tools.flash import boards, esp, flasher, held, image, partitions, ports, rp2, uf2
 from host_tools.flash import firmware as firmwares
-from host_tools.flash.errors import FlashError
+from host_tools.flash.errors import WHOLE, FlashError
 from host_tools.flash.progress import Bars, Report
 from host_tools.lab import standin
 from host_tools.lab.certs import Authority
@@ -141,7 +141,9 @@ def test_esp(place, name, kind, vfs):
             return
         # Somebody's device is not overwritten unasked; it is itself that says whose
         done.clear()
-        error = place.run(*words, code=1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stdin", None)  # closed
+            error = place.run(*words, code=1)
         assert "the board holds the device kitchen@lab.example and what it keeps" in error
         assert NOTHING in error and error.endswith(" Give --yes if that may be lost.\n")
         assert not done.written and not done.erased
@@ -169,7 +171,7 @@ def test_restarted_by_its_lines_and_two_at_once(place):
         ThreadPoolExecutor() as pool,
     ):
         told = [_Told(), _Told()]
-        jobs = _job(place, {}), _job(place, {"data": b"x" * 5000}, c3)
+        jobs = _job(place, {"kept": b""}), _job(place, {"data": b"x" * 5000}, c3)
         first, second = [
             pool.submit(
                 flasher.flash, job, port=bench.port, may_lose=flasher.anything, report=report
@@ -179,6 +181,10 @@ def test_restarted_by_its_lines_and_two_at_once(place):
         assert second.result() == flasher.Flashed(near.port, False)
         assert first.result() == flasher.Flashed(far.port, True)
         assert far.resets == [True, False]
+        # One that is left alone goes on with what it has
+        with pytest.raises(FlashError, match="the board holds files"):
+            flasher.flash(jobs[0], port=far.port)
+        assert far.resets == [True, False] * 2
         assert boot_error(ESP32, far.flash) is boot_error(c3, near.flash) is None
     # Each part from its begin to its end
     for report, job in zip(told, jobs, strict=True):
@@ -220,7 +226,9 @@ def test_nothing_is_written(place, monkeypatch):
     with Bench(place.folder) as bench:
         at = ("--port", bench.port)
         refused(*fw, "--port", "/dev/ttyNONE", why="there is no such port", state="")
-        refused(*fw, "--port", place.folder, why="is no serial port")
+        refused(*fw, "--port", place.folder, why="is no serial port", state="")
+        refused(*fw, "--port", "device.toml", why="is no serial port", state="")
+        refused(*fw, "--port", "/dev/null", why="is no serial port")
         refused(*fw, "--port", "socket://127.0.0.1:1", why="nobody listens there")
         refused(*fw, "--port", "socket://x", why="must be socket://HOST:PORT", state="")
         refused(*fw, *at, "--baud", "7", why="baud 7: must be 9600 to")
@@ -230,7 +238,12 @@ def test_nothing_is_written(place, monkeypatch):
         refused(*at, *fw, "--micropython", "1.25", why="only one of them", state="")
         refused(*at, "--micropython", "one", why="must be a version", state="")
         refused(*at, *fw, "--drive", "x", why="has no drive: say which port", state="")
-        refused(*fw, "--out", "no/such.bin", why="cannot be written: No such file", state="")
+        refused(*fw, "--out", "no/such.bin", why="there is no folder no", state="")
+        mode = place.folder.stat().st_mode
+        refused(*fw, "--out", ".", why="--out .: is no file", state="")
+        assert place.folder.stat().st_mode == mode
+        refused(*fw, "--out", "esp32.fw", why="is what is read: name another file", state="")
+        refused(*fw, "--out", "./device.toml", why="is what is read", state="")
         held = ports.open_port(bench.port)
         refused(*fw, *at, why="is busy: close the monitor")
         held.close()
@@ -453,15 +466,28 @@ def test_rp2_that_runs_is_asked(place, monkeypatch):
     board = VirtualBoard(PICO, place.folder / "board")
     board.flash.write(0, uf2.memory(uf2.read(standin.rp2(PICO))))
     loops = b"print('it loops')\nwhile True: pass\n"
-    board.flash.write(PICO.fs_offset, image.build(PICO, {"main.py": loops}))
+    settings = b'{"jid": "ann@lab.example", "password": "hush"}'
+    files = {"main.py": loops, "device.json": settings}
+    board.flash.write(PICO.fs_offset, image.build(PICO, files))
     with board:
         board.wait_for_line("it loops")
         monkeypatch.setattr(rp2, "_volumes", lambda: [board.drive])
         told = []
         report = Report()
         monkeypatch.setattr(report, "say", told.append)
-        done = flasher.flash(job, port=board.port, report=report)
+        # What it holds is not lost unasked, and what ran there runs on
+        at = board.mark()
+        holds = r"holds the device ann@lab.example and what it keeps\. Nothing was written\. Give"
+        with pytest.raises(FlashError, match=holds):
+            flasher.flash(job, port=board.port)
+        board.wait_for_line("it loops", since=at)
+        assert "hush" not in board.console()
+        asked = []
+        done = flasher.flash(
+            job, port=board.port, report=report, may_lose=lambda held: not asked.append(held)
+        )
         assert done == flasher.Flashed(str(board.drive), True)
+        assert asked == ["the device ann@lab.example and what it keeps"]
         assert told == [f"Asking {board.port} to restart into its bootloader"]
         board.wait_for_line("it runs 42")
     # Nobody answers there, or somebody else has the port
@@ -491,6 +517,20 @@ def test_pure_parts(place, monkeypatch, tmp_path):
     for answer, goes_on in (("y", True), (" Yes ", True), ("", False), ("n", False)):
         monkeypatch.setattr("builtins.input", lambda question, answer=answer: answer)
         assert cli_flash._ask("files") is goes_on
+    # More folders than are read of a board: they are somebody's all the same
+    folders = image.build(ESP32, {f"{i}/": b"" for i in range(2 * esp.MAX_BLOCKS_READ)})
+    region = partitions.Region(0, ESP32.fs_size)
+    assert esp._held(lambda at, n: folders[at : at + n], region, ESP32) == "many files"
+    assert esp._held(lambda at, n: bytes(n), region, ESP32) is None
+    names = ["\x1b[2J", "b", "c", "d", "e"]
+    assert held.words(names, 5) == "files (?[2J, b, c, d …)" and held.words({"boot.py"}) is None
+    # Ctrl-C when all is there
+    board = esp.Esp(ESP32, "x")
+    board._state = WHOLE
+    why = r"x: stopped\. All is written and verified\. Press reset\.$"
+    with pytest.raises(FlashError, match=why) as caught, board._esptool("resetting"):
+        raise KeyboardInterrupt
+    assert not caught.value.written
     # A terminal gets bars, and nothing else does
     for terminal in (True, False):
         console = Console(force_terminal=terminal, width=100, record=True, file=StringIO())

@@ -144,7 +144,11 @@ def test_modules_of_their_own(lab, tmp_path):
                 await until(lambda: one.state == two.state == "online")
                 assert "my level is 1" in one.lines and "my level is 1" in two.lines
                 assert "pin 5: 1" in one.lines
-                await owner.say(one.jid, "again")
+                # Said before it is seen, it would be late: the first report says that it is
+                jid = one.jid
+                while not jid.startswith(one.jid + "/"):
+                    jid = (await owner.next_message(timeout=LIMIT_S)).sender
+                await owner.say(jid, "again")
                 await until(lambda: one.restarts == 1 and one.state == "online")
                 assert [line for line in one.lines if "my level" in line] == ["my level is 1"] * 2
                 assert two.restarts == 0

@@ -1,17 +1,22 @@
 """`uxmpp sim` as a person uses it: one terminal with the device, another one with the buttons."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from host_tools.cli import main
+from host_tools.errors import UxmppError
+from host_tools.flash import boards
 from host_tools.lab import sim
-from host_tools.lab.control import ControlError, number
+from host_tools.lab.control import ControlError, Door, ask, number
 
 LIMIT_S = 40.0
 DEVICE = """
@@ -139,14 +144,16 @@ def test_sim(place, uxmpp):
     )
     with Running("device.toml", "--keep-password", "--chip", "bme280") as device:
         device.wait_for("measures 21.5 0\n")
-        lines = device.said().splitlines()
-        assert lines[0].endswith("virtual, as dev@lab.example") and lines[4].startswith(
-            "WiFi    sim"
-        )
+        making, *lines = device.said().splitlines()
+        assert making == "Making its flash …"
+        assert lines[0].endswith("virtual, as dev@lab.example")
         assert "boot 1 [b'sim']" in lines and "  (wifi: on)" in lines
         assert "secret" not in device.said()
         port = lines[1].split()[1]
         assert lines[1].startswith("Port") and Path(port).exists()
+        assert (
+            lines[4] == f"WiFi    uxmpp wifi --port {port} --ssid sim; the password is simulated"
+        )
         # From another terminal
         assert uxmpp("set", "temperature", "30.25") == (0, "", "")
         device.wait_for("measures 30.25 0\n")
@@ -174,6 +181,10 @@ def test_sim(place, uxmpp):
         # Ctrl-C
         assert device.stop() == 130
         assert not Path(port).exists() and "Traceback" not in device.said()
+    # The flash and the WiFi's password are nobody else's
+    folder = place / "state" / "uxmpp" / "sim" / "dev"
+    modes = [path.stat().st_mode & 0o777 for path in (folder / "flash.bin", folder / "control")]
+    assert modes == [0o600, 0o700]
     assert refused(uxmpp, "set", "temperature", "30") == none
     # Its flash is as it was left, until a fresh one is wanted
     with Running() as device:
@@ -264,12 +275,40 @@ def test_what_is_not_simulated(place, uxmpp):
     assert refused(uxmpp, "--folder", "file") == (
         f"{place / 'file'}: cannot be the device's folder: File exists"
     )
+    # A folder of somebody's stays as it is
+    mine = place / "mine" / "control" / "notes"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    for words in ((), ("--fresh",)):
+        assert refused(uxmpp, "--keep-password", "--folder", "mine", *words) == (
+            f"{place / 'mine'}: control is there, and not of a simulated device: take another "
+            "--folder"
+        )
+    assert mine.exists()
+
+
+def test_a_console_that_nobody_reads(tmp_path):
+    class Closed(StringIO):
+        def write(self, text):
+            raise BrokenPipeError(errno.EPIPE, "closed")
+
+    board = boards.load("pico-w")
+    with pytest.raises(UxmppError, match="the files do not fit"):
+        sim.Sim(board, tmp_path, lambda: {"main.py": bytes(board.fs_size)})
+    # Begun again, unasked, where it was not finished
+    made = sim.Sim(board, tmp_path, dict, out=Closed())
+    assert made.new
+    with made.running(lambda port: None) as board:
+        assert made.unread.wait(LIMIT_S) and made.why_unread.errno == errno.EPIPE
+        board.wait_for_line(">>> ", LIMIT_S)
+        at = board.mark()
+        assert ask(tmp_path, ["press", "reset"]) == ""
+        board.wait_for_line(">>> ", LIMIT_S, since=at)
 
 
 def test_several_devices(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    from host_tools.lab.control import Door, ask
-
+    before = set(threading.enumerate())
     folders = [tmp_path / "uxmpp" / "sim" / name for name in ("a", "b")]
     with Door(folders[0], " ".join):
         assert sim.find(None, None) == folders[0]
@@ -281,3 +320,7 @@ def test_several_devices(tmp_path, monkeypatch):
             with pytest.raises(ControlError, match="a device runs there already"):
                 Door(folders[1], " ".join).__enter__()
         assert sim.find(None, None) == folders[0]
+    # Nobody waits at a door that is closed
+    for thread in set(threading.enumerate()) - before:
+        thread.join(LIMIT_S)
+        assert not thread.is_alive()

@@ -15,7 +15,7 @@ RP2 = ("pico-w", "pico2-w")
 
 
 @pytest.mark.parametrize("name", ESP)
-def test_esptool_calls_it_valid(name, capsys):
+def test_esptool_calls_it_valid(name, esptool_log, capsys):
     board = boards.load(name)
     made = standin.esp32(board)
     assert made == standin.firmware(board) and len(made) == standin.SIZE

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import serial
 
 from host_tools.flash import boards, image, uf2
+from host_tools.flash.partitions import PartitionError
 from host_tools.lab import standin
 from host_tools.lab.control import ControlError
 from host_tools.lab.errors import LabError, LabTimeout
@@ -358,6 +360,20 @@ def test_without_firmware(make, tmp_path):
         vb.wait_for_state("bootloader", LIMIT_S)
         vb.press_reset()
         vb.wait_for_line("new", LIMIT_S)
+    # A table that leaves no room for files is an error of whoever starts it, and it is off
+    vb = make(main="print('here')")
+    full = replace(vb.board, fs_offset=vb.board.flash_size)
+    with pytest.raises(PartitionError, match="leave 0x0 bytes"), vb:
+        vb.wait_for_line("here", LIMIT_S)
+        vb.flash.write(0x8000, standin.partitions(full, vfs=False))
+        try:
+            vb.press_reset()
+        finally:
+            assert vb.state == "off" and "leave 0x0 bytes" in vb.events()[-1]
+    with pytest.raises(PartitionError, match="leave 0x0 bytes"):
+        vb.start()
+    with pytest.raises(LabError, match="was not started"):
+        vb.power_on()
     with pytest.raises(LabError, match="linux boards cannot be simulated"):
         VirtualBoard(boards.load("raspberry-pi"), tmp_path / "pi")
 
