@@ -1,5 +1,6 @@
 """What holds for every test: where the code is, and that nothing is skipped unseen in CI."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,31 @@ def pytest_report_header(config):
     if seed is None:
         seed = "fixed by each test's own code" if CI else "new, printed with a failure"
     return f"hypothesis seed: {seed}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    # Each worker collects all tests, and that makes millions of objects and hardly any garbage
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    # pytest-xdist 3.8 marks the groups of `--dist loadgroup` in `_nodeid`; since pytest 9.2 the
+    # id is elsewhere: without a word, each worker would run each file of tests/unit
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        marked = getattr(item, "_nodeid", item.nodeid)
+        if marked != item.nodeid:
+            item._id = type(item._id).parse(marked)
+        if item.get_closest_marker("xdist_group") and "@" not in item.nodeid.rpartition("]")[2]:
+            raise pytest.UsageError(f"{item.nodeid}: this pytest-xdist loses the groups of tests")
 
 
 def _not_skipped(report):

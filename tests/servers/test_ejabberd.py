@@ -37,6 +37,10 @@ INLINE = (
 TOKEN_REQUEST = f"<request-token xmlns='urn:xmpp:fast:0' mechanism='{MECHANISM}'/>"
 
 
+# One worker starts it for all: that takes seconds
+pytestmark = pytest.mark.xdist_group("ejabberd")
+
+
 @pytest.fixture(scope="module")
 def lab():
     with Lab(NAMES, server=Ejabberd) as lab:

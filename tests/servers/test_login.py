@@ -14,6 +14,8 @@ USERS = {user: PASSWORDS[user] for user in ("owner", "dev")}
 SHA_1 = {"password_hash": "SHA-1", "disabled_mechanisms": PLUS}
 PLAIN = {"disabled_mechanisms": ALL_BUT_PLAIN}
 CLASSIC = {"sasl2": False}
+# As Prosody has it where nobody changed it
+USUAL = {"iterations": 10_000}
 NO_BIND2 = {"settings": {"modules_disabled": ["s2s", "sasl2_bind2"]}}
 
 
@@ -35,14 +37,14 @@ async def answers(lab, device, user="dev"):
 @pytest.mark.parametrize(
     ("runtime", "direct", "server", "pinned"),
     [
-        ("32", False, {}, False),
+        ("32", False, USUAL, False),
         ("32", True, CLASSIC, True),
         ("32", True, SHA_1, False),
         ("32", False, {**CLASSIC, **SHA_1}, True),
         ("32", False, {**CLASSIC, **PLAIN}, False),
         ("32", True, PLAIN, True),
         ("32", False, NO_BIND2, True),
-        ("cpython", True, {}, True),
+        ("cpython", True, USUAL, True),
         ("cpython", False, CLASSIC, False),
         ("cpython", False, SHA_1, True),
         ("cpython", True, {**CLASSIC, **SHA_1}, False),

@@ -32,7 +32,13 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(scope="module", params=OPTIONS, ids=lambda server: server.__name__.lower())
+def server_param(server):
+    """One worker starts it, and the station, for all."""
+    name = server.__name__.lower()
+    return pytest.param(server, id=name, marks=pytest.mark.xdist_group(f"pubsub-{name}"))
+
+
+@pytest.fixture(scope="module", params=map(server_param, OPTIONS))
 def lab(request):
     with Lab(ACCOUNTS, server=request.param, **OPTIONS[request.param]) as lab:
         yield lab

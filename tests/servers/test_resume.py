@@ -36,7 +36,9 @@ QUICK = {"first_pause_s": 0.05, "max_pause_s": 0.1}
 LINE = r"^line (\S+) acks (\w+) sessions (\d+)$"
 PRESENCE = "{jabber:client}presence"
 
-on_servers = pytest.mark.parametrize("lab", [Prosody, Ejabberd], indirect=True)
+# One worker starts it for all: that takes seconds
+EJABBERD = pytest.param(Ejabberd, marks=pytest.mark.xdist_group("resume-ejabberd"))
+on_servers = pytest.mark.parametrize("lab", [Prosody, EJABBERD], indirect=True)
 on_prosody = pytest.mark.parametrize("lab", [Prosody], indirect=True)
 
 
