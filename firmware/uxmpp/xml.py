@@ -337,7 +337,7 @@ class Parser:
                 find = data.find
                 while data:
                     if self._skip >= 0:
-                        start = self._pass_over(data, start)
+                        start = self._pass_by(data, start)
                         if start < 0:
                             break
                         depth = 1
@@ -449,7 +449,7 @@ class Parser:
                 self._buf = bytearray()
                 self._cut(buf or data, start, stop, depth)
                 if buf:
-                    self._pass_over(buf, 0)
+                    self._pass_by(buf, 0)
         self._begun = self._begun or start > 0
         if bad:
             raise XMLError("bad character")
@@ -458,7 +458,7 @@ class Parser:
         # Keep the incomplete token at `start`
         if len(data) > stop:
             self._cut(data, start, stop, depth)
-            self._pass_over(data, start)
+            self._pass_by(data, start)
             return
         self._buf.extend(data[start:])
         self._left = stop - start
@@ -639,6 +639,8 @@ class Parser:
             # It is the start tag itself: keep the attributes that are whole in its beginning, but
             # for those with a prefix, whose declaration may be lost
             raw = bytes(data[start + 1 : min(stop, start + 512)])
+            self._quote = 0
+            raw = raw[: self._tag_end(raw, 0)]
             name = (raw.split(None, 1) or [raw])[0]
             if name == raw or not raw.startswith(name):
                 raise XMLError("malformed tag")
@@ -656,7 +658,7 @@ class Parser:
         del self._scopes[1:]
         el.truncated = True
 
-    def _pass_over(self, data, start):
+    def _pass_by(self, data, start):
         # Index after the stanza that is being skipped, or -1. Keeps nine bytes at the most.
         while True:
             mode = self._mode

@@ -154,6 +154,17 @@ def test_a_prefix_that_is_declared_beyond_the_limit():
         check(data, found, limits=limits)
 
 
+def test_what_stands_behind_a_tag_with_too_many_attributes():
+    # Is skipped unread, however it comes
+    for rest in (b"\x80", b"<b c='\xff'/>", b"<b e='\xf4\x90'/>"):
+        data = HEAD + b"<m a='1' b='2' c='3' d='4'>" + rest + b"</m><n/>"
+        limits = {"max_stanza": 60, "max_attrs": 3}
+        found, error, _ = outcome([data], limits)
+        assert not error and [e[0] for e in found] == ["s", "m", "n"], data
+        assert found[1][4] and found[1][2] == {"a": "1", "b": "2", "c": "3"}, found
+        check(data, found, limits=limits)
+
+
 def test_just_fitting():
     wrong = []
     for data, stanza in JUST_FITTING:
