@@ -8,6 +8,10 @@ if there:
     try:
         __import__("app")
     except Exception as e:
+        if isinstance(e, MemoryError):  # what it has loaded so far leaves no room for `slots`
+            import sys
+
+            sys.modules.clear()
         import slots
 
         if not slots.failed(e):

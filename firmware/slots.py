@@ -17,6 +17,9 @@ import sys
 
 #: How often a new program may boot without a login.
 TRIES = 3
+#: Milliseconds that a new program has until it feeds a watchdog of its own, where a board allows
+#: so many: then it hangs.
+watchdog_ms = 300000
 #: The most characters that are kept of an error.
 MAX_WHY = 80
 #: The most characters of a line in a manifest.
@@ -146,14 +149,30 @@ def start():
         if tried is not None:
             if tried < TRIES:
                 switch(slot, "try", tried + 1)
+                # One that is begun later takes its place. Elsewhere it allows 8 s, too little
+                if sys.platform.encode() == b"esp32":  # text would be a name that is kept
+                    from machine import WDT
+
+                    WDT(timeout=watchdog_ms)
             elif there(other(slot)):
                 switch(other(slot), "back", "boots")
     except OSError as e:  # it boots all the same
-        print("slot: cannot be written:", e)
+        remove(slot, e)
     if begin():
         return True
     print("There is no program: neither slot is whole. Flash the board again.")
     return False
+
+
+def remove(slot, e):
+    """Give a new program up that cannot be counted, because of the OSError `e`: it may have filled
+    flash. Without its manifest it is none; that much littlefs always does."""
+    print("slot: cannot be written:", e)
+    try:
+        if whole(other(slot)):
+            os.remove(root() + slot + "/manifest")
+    except OSError:
+        pass
 
 
 def failed(e):
@@ -164,7 +183,10 @@ def failed(e):
     if tried is None or not there(other(slot)):
         return False
     why = " ".join("{}: {}".format(type(e).__name__, e).split())[:MAX_WHY]
-    switch(other(slot), "back", why)
+    try:
+        switch(other(slot), "back", why)
+    except OSError as e:
+        remove(slot, e)
     print(why)
     print("The new program does not start: the one before is back.")
     try:

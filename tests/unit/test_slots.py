@@ -171,6 +171,65 @@ def test_manifests():
             raises(ValueError, slots.number, wrong)
 
 
+def test_what_cannot_be_counted_is_given_up():
+    with Board() as board:
+        slots.switch("b", "try", 0)
+        os.mkdir("slot.new")  # in the place of flash that is full
+        # Nowhere to go back to
+        os.rename("a/app.mpy", "a/x.mpy")
+        assert board.boot() == "b" and slots.state() == ("b", 0, "")
+        os.rename("a/x.mpy", "a/app.mpy")
+        assert board.boot() == "a" and slots.state() == ("a", None, "")
+        assert board.said[-1].startswith("slot: cannot be written: ")
+        assert text() == "b try 0" and not slots.there("b")
+        # One that fails, too
+        write("b", NEW, manifest(NEW, "1.2.0"))
+        os.rmdir("slot.new")
+        slots.switch("b", "try", 1)
+        os.mkdir("slot.new")
+        assert not slots.failed(ValueError("x"))  # where there is no board to be restarted
+        assert slots.state() == ("a", None, "") and not slots.there("b")
+
+
+def test_a_program_that_hangs():
+    begun = []
+
+    class Sys:
+        platform = "esp32"
+        path = sys.path
+        modules = sys.modules
+
+    class Machine:
+        @staticmethod
+        def WDT(timeout):  # noqa: N802 - as machine has it
+            begun.append((timeout, text()))
+
+    was = sys.modules.get("machine")
+    sys.modules["machine"] = Machine
+    slots.sys = Sys
+    try:
+        with Board() as board:
+            Sys.path = sys.path
+            slots.switch("b", "try", 0)
+            for n in (1, 2, 3):
+                assert board.boot() == "b"
+                assert begun == [(slots.watchdog_ms, "b try {}".format(n))]
+                begun.clear()
+            # Neither the one before it, nor one that is confirmed
+            assert board.boot() == "a" and not begun
+            slots.switch("b")
+            assert board.boot() == "b" and not begun
+            # Less would not be enough for some boards, elsewhere
+            Sys.platform = "rp2"
+            slots.switch("b", "try", 0)
+            assert board.boot() == "b" and not begun
+    finally:
+        slots.sys = sys
+        sys.modules.pop("machine")
+        if was:
+            sys.modules["machine"] = was
+
+
 def run_main():
     """What main.py of the firmware does."""
     with open(FIRMWARE + "main.py") as f:
@@ -213,6 +272,18 @@ def test_programs():
         slots.switch("b", "try", 1)
         raises(ValueError, run_main)
         assert text() == "b"
+        # It leaves no memory: what it has loaded goes, so that there is some for `slots`
+        if MICROPYTHON:
+            modules = dict(sys.modules)
+            program_error = "import sys\nsys.modules['large'] = sys\nraise MemoryError\n"
+            with open("b/app.py", "w") as f:
+                f.write(program_error)
+            slots.switch("b", "try", 1)
+            raises(MemoryError, run_main)
+            assert "large" not in sys.modules
+            sys.modules.update(modules)
+            assert text() == "a back MemoryError:", text()
+        sys.modules.pop("app", None)
         # Whoever ends it at the prompt is no failure
         sys.modules.pop("app", None)
         with open("b/app.py", "w") as f:

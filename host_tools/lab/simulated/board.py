@@ -162,14 +162,21 @@ def wake_reason():
         return _WAKES.get(f.read(), TIMER_WAKE)
 
 
+# What the last one was fed at
+_fed = None
+
+
 class WDT:
-    """As machine.WDT: it cannot be stopped. Not fed for `timeout` ms, whatever the program is
+    """As machine.WDT: it cannot be stopped, but another one takes its place. Not fed for `timeout` ms, whatever the program is
     doing, the board prints "watchdog: reset" and ends at once with exit code 3."""
 
     def __init__(self, id=0, timeout=5000):
+        global _fed
         if timeout < 1:
             raise ValueError("timeout")
-        self._fed = fed = [_ticks_ms()]
+        if _fed:
+            _fed[0] = None
+        _fed = self._fed = fed = [_ticks_ms()]
         _thread.start_new_thread(_watch, (fed, timeout))
         if hasattr(sys, "atexit"):
             before = sys.atexit(lambda: _release(fed, before))
