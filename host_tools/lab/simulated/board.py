@@ -167,8 +167,9 @@ _fed = None
 
 
 class WDT:
-    """As machine.WDT: it cannot be stopped, but another one takes its place. Not fed for `timeout` ms, whatever the program is
-    doing, the board prints "watchdog: reset" and ends at once with exit code 3."""
+    """As machine.WDT: it cannot be stopped, but another one takes its place. Not fed for `timeout`
+    ms, whatever the program is doing, the board prints "watchdog: reset" and ends at once with
+    exit code 3."""
 
     def __init__(self, id=0, timeout=5000):
         global _fed
