@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,11 @@ CI = os.environ.get("CI", "").lower() == "true"
 for folder in (ROOT, ROOT / "firmware"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+# Where the tests run in the background of a shell, Ctrl-C is ignored by inheritance, also by each
+# program that they start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config):

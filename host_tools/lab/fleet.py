@@ -98,6 +98,11 @@ class FleetDevice:
         return "online" if self._thing.client.online else "connecting"
 
     @property
+    def full_jid(self) -> str:
+        """The JID of its session, with the resource; "" without one."""
+        return str(self._thing.client.jid) if self.state == "online" else ""
+
+    @property
     def last(self) -> str:
         """The last line of its log."""
         return self.lines[-1] if self.lines else ""

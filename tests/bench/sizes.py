@@ -64,6 +64,8 @@ ROWS = {
     "size.outbox": ("thing/delivery", "thing/outbox"),
     # Where device.json has `sleep`
     "size.sleep": ("thing/nap", "thing/sleep", "uxmpp/suspend", "uxmpp/xep/csi"),
+    # What chooses the program
+    "size.loader": ("boot", "main", "slots"),
     # Where device.json has `update`
     "size.update": tuple(
         f"thing/{m}" for m in ("ed25519", "installing", "sha512", "update", "updating")
@@ -81,6 +83,8 @@ ROWS = {
 
 def _path(world: World, name: str) -> Path:
     part, _, rest = name.partition("/")
+    if not rest:
+        return world.loader / f"{part}.mpy"
     folder = {
         "uxmpp": lambda: world.core / part,
         "thing": lambda: world.thing / part,
@@ -90,7 +94,7 @@ def _path(world: World, name: str) -> Path:
 
 
 def _result(world: World, row: str, said: str = "") -> Result:
-    sizes = {n.partition("/")[2]: _path(world, n).stat().st_size for n in ROWS[row]}
+    sizes = {n.partition("/")[2] or n: _path(world, n).stat().st_size for n in ROWS[row]}
     by_size = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     listed = ", ".join(f"{name} {size:,}" for name, size in by_size)
     return Result(sum(sizes.values()), note=f"{said}: {listed}" if said else listed)
@@ -150,6 +154,7 @@ _PLAIN = {
     "size.thing.files": ("the surface files", "all but files only for a transfer"),
     "size.sleep": ("sleep", "where the configuration has it; nap and suspend for a moment"),
     "size.outbox": ("the agent's outbox", "only where there are durable reports"),
+    "size.loader": ("the loader", "boot and main travel as sources; it leaves before the program"),
     "size.update": ("updates", "all but update only for one"),
     "size.sensor": ("the app sensor.py", "with the sensors that it knows, of which one is loaded"),
     "size.switch": ("the app switch.py", ""),

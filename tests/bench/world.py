@@ -62,6 +62,13 @@ class World:
         return self._compiled("uxmpp")
 
     @cached_property
+    def loader(self) -> Path:
+        """A folder with what chooses a board's program, compiled."""
+        for source in sorted(FIRMWARE.glob("*.py")):
+            mpy.compile_file(source, self.folder / "mpy-loader" / f"{source.stem}.mpy")
+        return self.folder / "mpy-loader"
+
+    @cached_property
     def thing(self) -> Path:
         """A folder to import from, with the compiled `thing`; or Skipped."""
         return self._compiled("thing")

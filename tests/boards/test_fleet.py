@@ -145,10 +145,9 @@ def test_modules_of_their_own(lab, tmp_path):
                 assert "my level is 1" in one.lines and "my level is 1" in two.lines
                 assert "pin 5: 1" in one.lines
                 # Said before it is seen, it would be late: the first report says that it is
-                jid = one.jid
-                while not jid.startswith(one.jid + "/"):
-                    jid = (await owner.next_message(timeout=LIMIT_S)).sender
-                await owner.say(jid, "again")
+                while (await owner.next_message(timeout=LIMIT_S)).sender != one.full_jid:
+                    pass
+                await owner.say(one.full_jid, "again")
                 await until(lambda: one.restarts == 1 and one.state == "online")
                 assert [line for line in one.lines if "my level" in line] == ["my level is 1"] * 2
                 assert two.restarts == 0

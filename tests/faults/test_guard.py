@@ -293,10 +293,11 @@ def test_no_memory_for_a_session(shared):
                 await owner.until(lambda: len(ledger) >= 6, "reports")
                 assert ledger.bodies == texts("hungry", 6)
                 assert device.boots == 2
-                # What else there is no memory for may fail in another way in between
+                # What else there is no memory for may fail in another way in between, and for
+                # the line that says it there may be none
                 found = [why for why, _ in tries(device, device.jid)]
                 starved = [why for why in found if why.startswith("memory allocation failed")]
-                assert len(starved) >= 3, found
+                assert len(starved) >= 2, found
 
     asyncio.run(main())
 
