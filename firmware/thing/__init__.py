@@ -224,10 +224,13 @@ class Thing:
         except ImportError:
             return
         try:
-            self.client.log("restart: " + why)
+            # The reports first: there may be no memory for the line
             self.flush()
-        finally:  # whatever there is no memory for
-            reset()
+        finally:
+            try:
+                self.client.log("restart: " + why)
+            finally:  # whatever there is no memory for
+                reset()
 
     def flush(self):
         """Write what is only in RAM yet."""

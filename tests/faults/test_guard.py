@@ -290,7 +290,7 @@ def test_no_memory_for_a_session(shared):
                 network.heal()
                 await device.lines("^restart: no memory for a session$")
                 await device.online(2)
-                await owner.until(lambda: len(ledger) >= 6, "reports")
+                await owner.until(lambda: len(ledger) >= 6, "reports", LIMIT_S)
                 assert ledger.bodies == texts("hungry", 6)
                 assert device.boots == 2
                 # What else there is no memory for may fail in another way in between, and for
