@@ -283,7 +283,7 @@ def _method(by: By, admin: str | None, api: str | None, fields: list[str] | None
 
 
 def _account(text: str) -> str:
-    from ..provision.session import firmware
+    from ..provision.device_file import firmware
 
     try:
         found = str(firmware("uxmpp.jid").prepare(text))

@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from ..errors import UxmppError
-from ..update import bundle, keys, send
+from ..update import arguments, bundle, keys, send
+from ..update.errors import SendError
+from ..update.owner import Login
 
 app = typer.Typer(
     help="New versions for devices in the field: build, look at, send.",
@@ -149,12 +151,12 @@ def send_(
     if url and in_band:
         raise UxmppError("--url and --in-band: one of the two")
     if url:
-        send.check_url(url)
+        arguments.check_url(url)
     data, found = bundle.load(path, keys.public(key) if key else None)
-    devices = send.devices(to or (), listed)
-    jid = send.account(owner)
-    trust = None if pin else send.authorities(ca)
-    place = Place(trust, send.pin(pin) if pin else None, host, port, direct)
+    devices = arguments.devices(to or (), listed)
+    jid = arguments.account(owner)
+    trust = None if pin else arguments.authorities(ca)
+    place = Place(trust, arguments.pin(pin) if pin else None, host, port, direct)
     password = secret.password(jid)
     if not password:
         raise UxmppError(f"no password of {jid}: type it at a terminal, or set {secret.VARIABLE}")
@@ -173,7 +175,7 @@ def send_(
                         way="in-band" if in_band else "auto",
                     ),
                     devices,
-                    send.Login(jid, password, place),
+                    Login(jid, password, place),
                     report,
                     jobs=jobs,
                     online_s=wait,
@@ -182,7 +184,7 @@ def send_(
         except KeyboardInterrupt:
             report.say("", "interrupted: the same command goes on from there")
             raise
-    failed = [how for how in ended.values() if isinstance(how, send.SendError)]
+    failed = [how for how in ended.values() if isinstance(how, SendError)]
     if len(devices) > 1:
         print(f"{len(devices) - len(failed)} of {len(devices)} devices run {version}")
         raise typer.Exit(1 if failed else 0)
@@ -234,11 +236,11 @@ class _Progress(send.Report):
             self._tasks[device] = self._bars.add_task(device, total=total)
         self._bars.update(self._tasks[device], completed=done, total=total)
 
-    def ended(self, device: str, how: str | send.SendError) -> None:
+    def ended(self, device: str, how: str | SendError) -> None:
         task = self._tasks.pop(device, None)
         if task is not None:
             self._bars.remove_task(task)
-        if not isinstance(how, send.SendError):
+        if not isinstance(how, SendError):
             was = f" (was {how})" if how else " already"
             self._print(f"{device}: runs {self._version}{was}")
         elif self._several:

@@ -5,8 +5,9 @@ from typing import Any
 
 from . import session
 from .accounts import AccountError, Exists, MayExist, NotAllowed, Order
+from .device_file import firmware
 from .register import FORM, fill
-from .session import Place, Refused, ServerError, Session, Unreached, WrongPassword, firmware, said
+from .session import Place, Refused, ServerError, Session, Unreached, WrongPassword, said
 
 COMMANDS = "http://jabber.org/protocol/commands"
 ADD_USER = "http://jabber.org/protocol/admin#add-user"

@@ -17,7 +17,7 @@ from ..errors import UxmppError
 from ..flash import boards
 from ..flash.boards import Board
 from . import toml_lines
-from .device_file import DeviceFile, _bad, _firmware
+from .device_file import DeviceFile, _bad, firmware
 
 #: By IEEE 802.11, in bytes of UTF-8, and in characters.
 MAX_SSID = 32
@@ -234,7 +234,7 @@ class _Checker:
             if not part.get("ca"):
                 continue
             path = self._device.path.parent / part["ca"]
-            der = _firmware("thing.config")._certificate("", str(path.absolute()))
+            der = firmware("thing.config")._certificate("", str(path.absolute()))
             try:
                 certificate = Certificate(der)
                 ends, begins = certificate.ends, certificate.begins
@@ -253,7 +253,7 @@ class _Checker:
 
     def _people(self) -> Iterator[Finding]:
         values = self._values
-        prepare = _firmware("uxmpp.jid").prepare
+        prepare = firmware("uxmpp.jid").prepare
         seen: dict[str, str] = {}
         for role in ("owners", "operators", "viewers"):
             for i, person in enumerate(values.get(role, ())):
@@ -304,7 +304,7 @@ class _Checker:
     def _profile(self) -> Iterator[Finding]:
         profile = self._values.get("profile", {})
         if profile.get("avatar"):
-            most = _firmware("thing.card").MAX_AVATAR
+            most = firmware("thing.card").MAX_AVATAR
             path = self._device.path.parent / profile["avatar"]
             try:
                 with path.open("rb") as f:

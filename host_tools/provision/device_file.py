@@ -93,7 +93,7 @@ class DeviceFile:
     @property
     def jid(self) -> str:
         """The device's account, in normal form."""
-        return str(_firmware("uxmpp.jid").prepare(self.values["jid"]))
+        return str(firmware("uxmpp.jid").prepare(self.values["jid"]))
 
     @property
     def name(self) -> str:
@@ -324,7 +324,7 @@ def check_addresses(found: DeviceFile) -> None:
 
 def _bare(found: DeviceFile, where: toml_lines.Path, text: str) -> str:
     try:
-        jid = str(_firmware("uxmpp.jid").prepare(text))
+        jid = str(firmware("uxmpp.jid").prepare(text))
     except ValueError as e:
         raise _bad(found, where, str(e)) from None
     local, at, rest = jid.partition("@")
@@ -340,7 +340,7 @@ def _check_as_device(found: DeviceFile, trusted: bool) -> None:
         made.setdefault("pin", "0" * 64)
     if not made.get("keys"):
         made["password"] = "not known yet"
-    config = _firmware("thing.config")
+    config = firmware("thing.config")
     for i, surface in enumerate(made.get("surfaces", ())):
         if surface not in config.SURFACES:
             schema = dict.fromkeys(config.SURFACES)
@@ -366,7 +366,7 @@ def _check_as_device(found: DeviceFile, trusted: bool) -> None:
     timezone = found.values.get("timezone")
     if timezone is not None:
         try:
-            _firmware("thing.zone").Zone(timezone)
+            firmware("thing.zone").Zone(timezone)
         except ValueError as e:
             raise _bad(found, ("timezone",), str(e)) from None
     pubsub = found.values.get("pubsub", {})
@@ -376,7 +376,7 @@ def _check_as_device(found: DeviceFile, trusted: bool) -> None:
         raise _bad(found, ("pubsub", "min_s"), "must be 0 to 86400 seconds")
 
 
-def _firmware(name: str) -> Any:
+def firmware(name: str) -> Any:
     """Return a module of the firmware, whose own folder is where it is found."""
     if not FIRMWARE.is_dir():
         raise UxmppError(

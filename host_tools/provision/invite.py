@@ -4,7 +4,7 @@ import re
 from urllib.parse import unquote
 
 from .accounts import AccountError
-from .session import firmware
+from .device_file import firmware
 
 #: The most characters of an invitation.
 MAX_CHARS = 1024

@@ -5,7 +5,8 @@ from typing import Any
 
 from . import invite
 from .accounts import AccountError, Exists, NotAllowed, Order
-from .session import Refused, ServerError, Session, firmware, said, secured
+from .device_file import firmware
+from .session import Refused, ServerError, Session, said, secured
 
 #: The most fields of a form that are looked at.
 MAX_FIELDS = 64

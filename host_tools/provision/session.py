@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UxmppError
-from .device_file import DeviceFile, _firmware
+from .device_file import DeviceFile, firmware
 
 #: Seconds for TCP, TLS and login together, and for an answer.
 LOGIN_S = 45
@@ -27,11 +27,6 @@ STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 _PLACE = ("jid", "ca", "pin", "host", "port", "direct", "nameserver", "plain")
 # What a server says that may have done all the same what it was asked for
 _UNSURE = ("internal-server-error", "remote-server-timeout", "undefined-condition")
-
-
-def firmware(name: str) -> Any:
-    """Return a module of the library that devices have, as "uxmpp.xml"."""
-    return _firmware(name)
 
 
 class ServerError(UxmppError):

@@ -10,26 +10,19 @@ import asyncio
 import hashlib
 import re
 import secrets
-import ssl
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from ..errors import UxmppError
-from ..provision.device_file import _firmware as firmware
-from ..provision.session import Place, said
+from ..provision.device_file import firmware
+from ..provision.session import said
 from . import bundle
+from .errors import SendError
+from .owner import Login, Owner
 
-#: The most devices of one call, and bytes of a list of them.
-MAX_DEVICES = 10_000
-MAX_LIST = 1 << 20
 KIND = "application/octet-stream"
 
-_NODE = "urn:x-uxmpp"  # as uxmpp.xep.caps.NODE
 _VERSION = r"(\d+(?:\.\d+){0,3})"
 # What a device says: the protocol between the two is in docs/updates.md
 _RUNNING = re.compile(rf"^running {_VERSION} of (\S+) on (\S+), slot \S+(.*)$", re.M)
@@ -49,21 +42,8 @@ _PATIENCE = re.compile(r": I am at it\.$|^update: I fetch it|^I was away when yo
 Way = Literal["auto", "in-band"]
 
 
-class SendError(UxmppError):
-    """A device does not run the new version; the text says why, and what it runs."""
-
-
 class _Broken(Exception):  # noqa: N818 - it is tried again
     """A transfer that ended before its time and may be gone on with."""
-
-
-@dataclass(frozen=True)
-class Login:
-    """Whom to log in as, and where; `place`: how the server is known."""
-
-    jid: str
-    password: str
-    place: Place
 
 
 class Report:
@@ -77,134 +57,6 @@ class Report:
 
     def ended(self, device: str, how: str | SendError) -> None:
         """A device is done: as send() returns it."""
-
-
-class Owner:
-    """A session of the owner's account: `async with Owner(login) as owner`. Raises SendError where
-    there is none at the first try; later cuts are survived, as on a device.
-
-    Its presence has a priority below 0: so the server does not give it what waits for the owner,
-    and what others write to the owner does not end here.
-    """
-
-    #: Seconds until there has to be a session.
-    login_s = 60
-    #: The most questions, and handlers of what came, at a time.
-    max_iqs = 64
-
-    def __init__(self, login: Login) -> None:
-        self.login = login
-        #: Called with (full JID, text) of each message of somebody in `devices`, and with (full
-        #: JID, whether it is there) of each presence of a device's program.
-        self.on_text: Callable[[str, str], None] = lambda jid, text: None
-        self.on_presence: Callable[[str, bool], None] = lambda jid, there: None
-        self.devices: set[str] = set()
-        self._stream: Any = None
-
-    async def __aenter__(self) -> Self:
-        place = self.login.place
-        try:
-            self.client = client = firmware("uxmpp.reliable").ReliableClient(
-                self.login.jid,
-                self.login.password,
-                place.ca,
-                place.pin,
-                place.host,
-                place.port,
-                place.direct,
-                place.plain,
-                place.nameserver,
-            )
-        except (ValueError, OSError) as e:
-            raise SendError(f"{self.login.jid}: {said(str(e))}") from None
-        self._tried = asyncio.Event()
-        client.max_iqs = client.max_handlers = client.max_queue = self.max_iqs
-        client.log = lambda text: self._tried.set()
-        client.on_online = self._online
-        client.accepts = lambda jid, el: jid in self.devices
-        client.on("message", None, self._message)
-        client.on("presence", None, self._presence)
-        log_in = client._login
-
-        async def login(connection: Any, direct: bool) -> Any:
-            # Kept, to be ended properly
-            self._stream = await log_in(connection, direct)
-            return self._stream
-
-        client._login = login
-        self._task = asyncio.create_task(client.run())
-        try:
-            async with asyncio.timeout(self.login_s):
-                await self._tried.wait()
-        except TimeoutError:
-            await self._end()
-            raise SendError(f"{client.account}: no session: the server is silent") from None
-        except BaseException:
-            await self._end()
-            raise
-        if not client.sessions:
-            why = str(client.error) or repr(client.error)
-            if "not-authorized" in why.split():
-                why = "the server does not take the password"
-            await self._end()
-            raise SendError(f"{client.account}: no session: {said(why)}")
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._end()
-
-    async def _end(self) -> None:
-        # Else the server would keep the session for its return
-        if self.client.online and self._stream:
-            with suppress(Exception):
-                async with asyncio.timeout(1):
-                    await self._stream.connection.write(b"</stream:stream>")
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-
-    async def _online(self) -> None:
-        await self.show(None)
-
-    async def show(self, to: str | None) -> None:
-        """Send the presence to the contacts (None), or to a device that does not count us among
-        those. Without a session nothing is sent."""
-        element = firmware("uxmpp.xml").Element
-        el = element("presence", None, {"to": to})
-        el.add("priority", None, None, "-1")
-        with suppress(OSError):
-            await self.client.send(el)
-
-    async def say(self, to: str, text: str, *children: Any) -> None:
-        """Send a chat message. Raises OSError."""
-        element = firmware("uxmpp.xml").Element
-        attrs = {"to": to, "type": "chat", "id": secrets.token_hex(8)}
-        body = element("body", None, None, [text])
-        await self.client.send(element("message", None, attrs, [body, *children]))
-
-    def _message(self, stanza: Any, payload: Any) -> None:
-        sender = stanza.get("from") or ""
-        body = stanza.find("body")
-        mine = sender.partition("/")[0] in self.devices and sender != self.client.jid
-        # What waited for the owner says nothing of now
-        if mine and body and not stanza.find("delay", "urn:xmpp:delay"):
-            self.on_text(sender, body.text)
-
-    def _presence(self, stanza: Any, payload: Any) -> None:
-        sender = stanza.get("from") or ""
-        if sender.partition("/")[0] not in self.devices:
-            return
-        if stanza.get("type") == "unavailable":
-            self.on_presence(sender, False)
-        elif stanza.get("type") is None:
-            caps = stanza.find("c", "http://jabber.org/protocol/caps")
-            if caps and caps.get("node") == _NODE:
-                self.on_presence(sender, True)
 
 
 class Shipment:
@@ -622,9 +474,9 @@ async def send(
     online_s: float = Target.online_s,
 ) -> dict[str, str | SendError]:
     """Send a bundle to devices (bare JIDs), `jobs` at a time, waiting `online_s` for one that is
-    away; return by device the version it ran
-    before, "" where it ran the new one already, or why it does not. `shipment`: makes the Shipment
-    in the session. Raises SendError where there is no session."""
+    away; return by device the version it ran before, "" where it ran the new one already, or why
+    it does not. `shipment`: makes the Shipment in the session. Raises SendError where there is no
+    session."""
     owner = Owner(login)
     owner.devices = set(devices)
     made = shipment(owner)
@@ -648,101 +500,3 @@ async def send(
         for target in targets.values():
             group.create_task(one(target))
     return {jid: ended[jid] for jid in devices}
-
-
-def authorities(path: Path | None) -> bytes:
-    """Return the certificates of the CAs in the file, PEM or DER, as DER; without a file those
-    that this computer trusts. Raises SendError."""
-    paths = [path] if path else _system()
-    found = []
-    for each in paths:
-        try:
-            data = each.read_bytes()
-        except OSError as e:
-            if path:
-                raise SendError(f"{path}: cannot be read: {e.strerror}") from None
-            continue
-        for pem in re.findall(
-            rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", data, re.S
-        ) or [data]:
-            with suppress(ValueError):
-                text = pem.decode("ascii", "replace")
-                found.append(ssl.PEM_cert_to_DER_cert(text) if pem[:5] == b"-----" else pem)
-    made = b"".join(dict.fromkeys(found))
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=made)
-    except (ssl.SSLError, ValueError):
-        where = path or "this computer's list of authorities"
-        raise SendError(
-            f"{where}: no certificate of an authority in it: name the server's with --ca"
-        ) from None
-    return made
-
-
-def _system() -> list[Path]:
-    where = ssl.get_default_verify_paths()
-    if where.cafile:
-        return [Path(where.cafile)]
-    for known in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"):
-        if Path(known).is_file():
-            return [Path(known)]
-    return sorted(Path(where.capath).glob("*.pem")) if where.capath else []
-
-
-def devices(given: Sequence[str], listed: Path | None) -> list[str]:
-    """Return the bare JIDs of devices, those in the file `listed` too (one a line, # begins a
-    comment), each once. Raises SendError, which names the line."""
-    found = [("--to", text) for text in given]
-    if listed:
-        try:
-            with listed.open("rb") as f:
-                data = f.read(MAX_LIST + 1)
-            text = data.decode()
-        except OSError as e:
-            raise SendError(f"{listed}: cannot be read: {e.strerror}") from None
-        except UnicodeDecodeError:
-            raise SendError(f"{listed}: is not UTF-8") from None
-        if len(data) > MAX_LIST:
-            raise SendError(f"{listed}: is longer than {MAX_LIST} bytes")
-        for number, line in enumerate(text.splitlines(), 1):
-            line = line.partition("#")[0].strip()
-            if line:
-                found.append((f"{listed}:{number}", line))
-    jids = {}
-    for where, text in found:
-        try:
-            jids[account(text)] = True
-        except SendError as e:
-            raise SendError(f"{where}: {e}") from None
-    if not jids:
-        raise SendError("no device is named: --to NAME@DOMAIN, or --list FILE")
-    if len(jids) > MAX_DEVICES:
-        raise SendError(f"{len(jids)} devices, and {MAX_DEVICES} at most in one go")
-    return list(jids)
-
-
-def account(text: str) -> str:
-    """Return the bare JID of an account, in normal form. Raises SendError."""
-    try:
-        jid = str(firmware("uxmpp.jid").prepare(text))
-    except ValueError as e:
-        raise SendError(str(e)) from None
-    if "@" not in jid or "/" in jid:
-        raise SendError(f"{text[:64]!r}: must be name@domain, without a resource")
-    return jid
-
-
-def check_url(url: str) -> None:
-    """Raise SendError for an address that no device would fetch from: https alone."""
-    try:
-        firmware("uxmpp.http").parse(url)
-    except ValueError as e:
-        raise SendError(f"--url: {e}") from None
-
-
-def pin(text: str) -> str:
-    """Return a pin as devices have it: 64 small hexadecimal digits. Raises SendError."""
-    made = text.replace(":", "").lower()
-    if not re.fullmatch(r"[0-9a-f]{64}", made):
-        raise SendError("--pin: must be the SHA-256 of the server's certificate, 64 hex digits")
-    return made

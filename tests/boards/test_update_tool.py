@@ -23,7 +23,8 @@ from host_tools.lab.device import Device
 from host_tools.lab.lab import Lab
 from host_tools.provision import device_file
 from host_tools.provision.session import Place
-from host_tools.update import bundle, keys, send
+from host_tools.update import arguments, bundle, keys, send
+from host_tools.update.owner import Login, Owner
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "updates.md"
 SIMULATED = Path(bytecode.__file__).resolve().parents[1] / "lab" / "simulated"
@@ -303,10 +304,10 @@ def test_no_session(world, tmp_path):
     report = send.Report()
     report.say = lambda device, text: heard.append(device + text)
     server = world.lab.server
-    place = Place(send.authorities(world.lab.ca_pem), None, server.host, server.c2s_port)
+    place = Place(arguments.authorities(world.lab.ca_pem), None, server.host, server.c2s_port)
 
     async def where(data):
-        async with send.Owner(send.Login(anna, world.password, place)) as owner:
+        async with Owner(Login(anna, world.password, place)) as owner:
             return await send.Shipment(data, found, owner, report).url()
 
     assert asyncio.run(where(data + bytes(UPLOADS))) is None
