@@ -14,7 +14,7 @@ import os
 import sys
 
 import vfs
-from block import BlockFile
+from recorded import Flash
 from thing import history as module
 from thing.history import History
 
@@ -27,49 +27,6 @@ NAMES = ("temperature", "door")
 SURE = 3 * 16
 #: Slots that are recorded afterwards.
 MORE = 20
-
-
-class Flash(BlockFile):
-    """One that notes each write in `journal`, or with an `overlay`, a set of blocks, changes only
-    copies of these, which stand behind the others."""
-
-    def __init__(self, path):
-        self.overlay = None
-        self.journal = open(path + ".journal", "w+b")
-        super().__init__(path, SIZE, 2 * BLOCKS)
-        self.blocks = BLOCKS
-
-    def readblocks(self, n, buf, off=0):
-        if self.overlay and n in self.overlay:
-            n += BLOCKS
-        super().readblocks(n, buf, off)
-
-    def _write(self, at, data):
-        if self.overlay is None:
-            self.journal.write(at.to_bytes(4, "big") + len(data).to_bytes(4, "big"))
-            self.journal.write(data)
-            super()._write(at, data)
-            return
-        n = at // SIZE
-        if n not in self.overlay:
-            block = bytearray(SIZE)
-            self.readblocks(n, block)
-            self.put((n + BLOCKS) * SIZE, block)
-            self.overlay.add(n)
-        self.put(at + BLOCKS * SIZE, data)
-
-    def again(self):
-        """From the start: for each write (where, the data), to be written with put()."""
-        self.journal.seek(0)
-        for n in range(BLOCKS):
-            self.put(n * SIZE, b"\xff" * SIZE)
-        for _ in range(self.writes):
-            at, size = [int.from_bytes(self.journal.read(4), "big") for _ in range(2)]
-            yield at, self.journal.read(size)
-
-    def put(self, at, data):
-        self._file.seek(at)
-        self._file.write(data)
 
 
 class Entry:
@@ -201,7 +158,7 @@ def check(flash, k, until, lost):
 
 def main(path):
     module.asyncio = Loop()
-    flash = Flash(path)
+    flash = Flash(path, SIZE, BLOCKS)
     vfs.VfsLfs2.mkfs(flash, readsize=32, progsize=32, lookahead=32)
     begin = flash.writes
     vfs.mount(vfs.VfsLfs2(flash, readsize=32, progsize=32, lookahead=32), "/flash")

@@ -17,7 +17,7 @@ import random
 import sys
 
 import vfs
-from block import BlockFile
+from recorded import Flash
 from update_flash import (
     BLOCKS,
     GEOMETRY,
@@ -51,49 +51,6 @@ LIFE = (
     ("b back boots", "1.2"), ("b", "1.2"), ("a try 0", "1.2"), ("a try 1", "1.2"), (BACK, "1.2"),
     ("b", "1.2"), ("a try 0", "1.5"), ("a try 1", "1.5"), ("a", "1.5"),
 )  # fmt: skip
-
-
-class Flash(BlockFile):
-    """One that notes each write in a journal, or with an `overlay`, a set of blocks, changes only
-    copies of these, which stand behind the others."""
-
-    def __init__(self, path):
-        self.overlay = None
-        self.journal = open(path + ".journal", "w+b")
-        super().__init__(path, SIZE, 2 * BLOCKS)
-        self.blocks = BLOCKS
-
-    def readblocks(self, n, buf, off=0):
-        if self.overlay and n in self.overlay:
-            n += BLOCKS
-        super().readblocks(n, buf, off)
-
-    def _write(self, at, data):
-        if self.overlay is None:
-            self.journal.write(at.to_bytes(4, "big") + len(data).to_bytes(4, "big"))
-            self.journal.write(data)
-            super()._write(at, data)
-            return
-        n = at // SIZE
-        if n not in self.overlay:
-            block = bytearray(SIZE)
-            self.readblocks(n, block)
-            self.put((n + BLOCKS) * SIZE, block)
-            self.overlay.add(n)
-        self.put(at + BLOCKS * SIZE, data)
-
-    def again(self):
-        """From the start: for each write (where, the data), to be written with put()."""
-        self.journal.seek(0)
-        for n in range(BLOCKS):
-            self.put(n * SIZE, b"\xff" * SIZE)
-        for _ in range(self.writes):
-            at, size = [int.from_bytes(self.journal.read(4), "big") for _ in range(2)]
-            yield at, self.journal.read(size)
-
-    def put(self, at, data):
-        self._file.seek(at)
-        self._file.write(data)
 
 
 def live(firmware, flash):
@@ -184,7 +141,7 @@ def check(flash, firmware, where, i, updated):
 
 
 def main(firmware, path, seed=0, number=0):
-    flash = Flash(path)
+    flash = Flash(path, SIZE, BLOCKS)
     vfs.VfsLfs2.mkfs(flash, **GEOMETRY)
     mount(flash)
     write("a", PROGRAMS["1.1"], bundles.manifest(PROGRAMS["1.1"], "1.1"))
