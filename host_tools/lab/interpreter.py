@@ -52,7 +52,7 @@ class Interpreter:
     start."""
 
     #: How long a Ctrl-C waits for a program that is busy to come to a rest, seconds.
-    BUSY_S = 3.0
+    BUSY_S = 5.0
     #: The most bytes that are read at once.
     CHUNK = 65536
     #: The longest frame, bytes: see simulated/vm/start.py.

@@ -11,7 +11,6 @@ from host_tools.cli import main
 from host_tools.flash import boards, content, deploy, image, ports, repl
 from host_tools.flash.progress import Report
 from host_tools.lab.certs import Authority
-from host_tools.lab.interpreter import Interpreter
 from host_tools.lab.serial_line import SerialLine
 from host_tools.lab.virtual_board import VirtualBoard
 from host_tools.provision import device_file
@@ -93,12 +92,6 @@ class Place:
             return error
         assert error == ""
         return out
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    # A Ctrl-C in the midst of what a program does may hit the simulation itself: all here rest
-    monkeypatch.setattr(Interpreter, "BUSY_S", 5.0)
 
 
 @pytest.fixture

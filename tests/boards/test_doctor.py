@@ -12,7 +12,6 @@ from host_tools.cli import main
 from host_tools.flash import boards, content, doctor
 from host_tools.flash.doctor import STEPS
 from host_tools.lab.certs import Authority
-from host_tools.lab.interpreter import Interpreter
 from host_tools.lab.lab import Lab
 from host_tools.lab.ntp import NtpServer
 from host_tools.lab.owner import Owner
@@ -31,12 +30,6 @@ def thing():
 asyncio.run(asyncio.sleep(999))
 """
 APP = "from thing import Thing\nthing = Thing()\nthing.run()\n"
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    # A Ctrl-C in the midst of what a program does may hit the simulation itself: all here rest
-    monkeypatch.setattr(Interpreter, "BUSY_S", 5.0)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +56,7 @@ class Place:
         values = {
             "board": board, "app": "station.py", "jid": self.lab.jid("dev"),
             "host": server.host, "port": server.c2s_port, "ca": str(self.lab.ca_pem),
-            "owners": [self.lab.jid("owner")], "watchdog": False, **changes,
+            "owners": [self.lab.jid("owner")], **changes,
         }  # fmt: skip
         lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if v is not None]
         if wifi is not None:
