@@ -236,7 +236,6 @@ class Improv:
 
         try:
             self._port.write(data)
-            self._port.flush()
         except (serial.SerialException, OSError) as e:
             raise ImprovError(ports.explain(self._name, e)) from None
 
