@@ -1,7 +1,6 @@
 """`uxmpp check` and the server: SRV, certificates, what is kept of them and then used, and what is
 wrong with servers."""
 
-import asyncio
 import os
 import pty
 import re
@@ -20,13 +19,12 @@ from typer.testing import CliRunner
 from host_tools.cli import app
 from host_tools.errors import UxmppError
 from host_tools.lab.certs import Authority
+from host_tools.lab.dns_server import SRV, A, DnsServer
 from host_tools.lab.ejabberd import Ejabberd
 from host_tools.lab.ports import Ports
 from host_tools.lab.prosody import Prosody
 from host_tools.provision import device_file
 from host_tools.provision import server as servers
-
-from .fake_dns import SRV, A, FakeDNS
 
 PASSWORD = "device's own"
 DOMAIN = "lab.example"
@@ -86,13 +84,9 @@ def check(path, *args, password=None):
 
 
 def with_dns(main, records, answer=None):
-    """Run `main(dns)` in a thread, with that DNS."""
-
-    async def run():
-        async with FakeDNS(records, answer) as dns:
-            return await asyncio.to_thread(main, dns)
-
-    return asyncio.run(asyncio.wait_for(run(), 60))
+    """Run `main(dns)`, with that DNS."""
+    with DnsServer(records, answer) as dns:
+        return main(dns)
 
 
 def test_kept_and_used(server, authority, toml):

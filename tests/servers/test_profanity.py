@@ -129,7 +129,7 @@ def test_terminal():
             terminal.enter(text)
         rows = [text for text in texts for _ in (1, 2)]
         blank = [""] * (15 - len(rows))
-        terminal.wait_until(lambda s: s.split("\n") == rows + blank, "echo", 5)
+        terminal.wait_until(lambda s: s.split("\n") == rows + blank, "echo", 15)
         with pytest.raises(LabTimeout, match="^cat: no more within 0.1 s: -grüße; [|] -grüße;"):
             terminal.wait_until(lambda _: False, "more", 0.1)
         terminal.press("C-d")

@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
+from host_tools.lab.dns_server import SRV, A, DnsServer, reply
 from host_tools.lab.ports import Ports
 
-from .fake_dns import SRV, A, FakeDNS
 from .helper import Relay, both, check_pauses, echo_of, failed_tries, online, own_loopback
 
 QUICK = {"first_pause_s": 0.4}
@@ -36,10 +36,9 @@ def test_srv_finds_the_port(shared, runtime, direct):
     records = {TLS if direct else STARTTLS: [(5, 0, port, "localhost")]}
 
     async def main():
-        async with FakeDNS(records) as dns:
-            with unled(shared, runtime, dns) as device:
-                await online(device)
-                assert set(dns.queries) == {TLS, STARTTLS}
+        with DnsServer(records) as dns, unled(shared, runtime, dns) as device:
+            await online(device)
+            assert set(dns.queries) == {TLS, STARTTLS}
 
     run(main)
 
@@ -50,10 +49,9 @@ def test_target_is_resolved_with_the_same_dns(shared):
     records = {STARTTLS: [(5, 0, shared.server.c2s_port, target)], (target, A): ["127.0.0.1"]}
 
     async def main():
-        async with FakeDNS(records) as dns:
-            with unled(shared, "32", dns) as device:
-                await online(device)
-                assert (target, A) in dns.queries
+        with DnsServer(records) as dns, unled(shared, "32", dns) as device:
+            await online(device)
+            assert (target, A) in dns.queries
 
     run(main)
 
@@ -73,10 +71,9 @@ def test_dead_server_is_passed_over(shared, runtime):
                         (20, 0, second.port, "localhost"),
                     ],
                 }
-                async with FakeDNS(records) as dns:
-                    with unled(shared, runtime, dns) as device:
-                        await online(device)
-                        assert "next try" not in device.output()
+                with DnsServer(records) as dns, unled(shared, runtime, dns) as device:
+                    await online(device)
+                    assert "next try" not in device.output()
                 assert len(second.sent) == 1 and not third.sent
 
     run(main)
@@ -87,10 +84,12 @@ def test_configured_place_wins(shared, runtime):
     async def main():
         records = {STARTTLS: [(5, 0, 1, "localhost")]}
         server = shared.server
-        async with FakeDNS(records) as dns:
-            with unled(shared, runtime, dns, host=server.host, port=server.c2s_port) as device:
-                await online(device)
-                assert not dns.queries
+        with (
+            DnsServer(records) as dns,
+            unled(shared, runtime, dns, host=server.host, port=server.c2s_port) as device,
+        ):
+            await online(device)
+            assert not dns.queries
 
     run(main)
 
@@ -99,10 +98,12 @@ def test_configured_port_is_the_domains(shared):
     """No SRV then, but the address of the domain."""
 
     async def main():
-        async with FakeDNS({("lab.example", A): ["127.0.0.1"]}) as dns:
-            with unled(shared, "32", dns, port=shared.server.c2s_port) as device:
-                await online(device)
-                assert dns.queries == [("lab.example", A)]
+        with (
+            DnsServer({("lab.example", A): ["127.0.0.1"]}) as dns,
+            unled(shared, "32", dns, port=shared.server.c2s_port) as device,
+        ):
+            await online(device)
+            assert dns.queries == [("lab.example", A)]
 
     run(main)
 
@@ -112,11 +113,8 @@ def test_without_srv_the_domain_itself_is_the_server(shared):
     records = {("lab.example", A): [address]}
 
     async def main():
-        async with (
-            FakeDNS(records) as dns,
-            Relay("127.0.0.1", shared.server.c2s_port, listen=address, at=5222) as relay,
-        ):
-            with unled(shared, "32", dns) as device:
+        async with Relay("127.0.0.1", shared.server.c2s_port, listen=address, at=5222) as relay:
+            with DnsServer(records) as dns, unled(shared, "32", dns) as device:
                 await online(device)
                 assert dns.queries == [TLS, STARTTLS, ("lab.example", A)]
                 assert len(relay.sent) == 1
@@ -130,21 +128,19 @@ def test_no_srv_and_nobody_at_the_domain(shared, runtime):
     records = {("lab.example", A): [own_loopback()]}
 
     async def main():
-        async with FakeDNS(records) as dns:
-            with unled(shared, runtime, dns) as device:
-                for why, _ in await failed_tries(device, shared.jid("dev"), 1, 40):
-                    assert why.startswith("lab.example:5222: ")
-                assert dns.queries[:2] == [TLS, STARTTLS]
+        with DnsServer(records) as dns, unled(shared, runtime, dns) as device:
+            for why, _ in await failed_tries(device, shared.jid("dev"), 1, 40):
+                assert why.startswith("lab.example:5222: ")
+            assert dns.queries[:2] == [TLS, STARTTLS]
 
     run(main)
 
 
 def test_no_address_at_all(shared):
     async def main():
-        async with FakeDNS() as dns:
-            with unled(shared, "32", dns) as device:
-                for why, _ in await failed_tries(device, shared.jid("dev"), 2):
-                    assert why == "lab.example:5222: DNS: lab.example has no address"
+        with DnsServer() as dns, unled(shared, "32", dns) as device:
+            for why, _ in await failed_tries(device, shared.jid("dev"), 2):
+                assert why == "lab.example:5222: DNS: lab.example has no address"
 
     run(main)
 
@@ -155,15 +151,17 @@ def test_silent_dns(shared, runtime):
 
     async def main():
         records = {STARTTLS: [(5, 0, shared.server.c2s_port, "localhost")]}
-        async with FakeDNS(records, lambda packet: []) as dns:
-            with unled(shared, runtime, dns, PATIENCE) as device:
-                found = await failed_tries(device, shared.jid("dev"), 3)
-                # The domain itself may be a server's name, and CPython has another resolver for it
-                assert all(re.fullmatch(NOBODY, why) for why, _ in found), found
-                check_pauses(found, QUICK["first_pause_s"])
-                assert len(device.output().splitlines()) == len(found)
-                dns.answer = lambda packet: [dns.reply(packet)]
-                await online(device)
+        with (
+            DnsServer(records, lambda packet: []) as dns,
+            unled(shared, runtime, dns, PATIENCE) as device,
+        ):
+            found = await failed_tries(device, shared.jid("dev"), 3)
+            # The domain itself may be a server's name, and CPython has another resolver for it
+            assert all(re.fullmatch(NOBODY, why) for why, _ in found), found
+            check_pauses(found, QUICK["first_pause_s"])
+            assert len(device.output().splitlines()) == len(found)
+            dns.answer = lambda packet: [reply(packet, dns.records)]
+            await online(device)
 
     run(main)
 
@@ -171,7 +169,7 @@ def test_silent_dns(shared, runtime):
 @both
 def test_dns_that_nobody_serves(shared, runtime):
     async def main():
-        async with FakeDNS() as dns:
+        with DnsServer() as dns:
             pass
         with unled(shared, runtime, dns, PATIENCE) as device:
             for why, _ in await failed_tries(device, shared.jid("dev"), 2):
@@ -214,10 +212,10 @@ def test_malformed_answers(shared, runtime):
 
         def answer(packet):
             # To each question the next one, and in the end the right one
-            return [malformed(packet)[bad.pop(0)]] if bad else [dns.reply(packet)]
+            return [malformed(packet)[bad.pop(0)]] if bad else [reply(packet, dns.records)]
 
         tune = {"first_pause_s": 0.01, "max_pause_s": 0.01}
-        async with FakeDNS(records, answer) as dns:
+        with DnsServer(records, answer) as dns:
             changes = {"host": None, "port": None, "nameserver": dns.address}
             with echo_of(shared, runtime, tune, PATIENCE, **changes) as device:
                 await online(device, limit_s=30)
@@ -239,14 +237,16 @@ def test_answers_to_other_questions_are_passed_over(shared, runtime):
         port = shared.server.c2s_port
 
         def answer(packet):
-            right = dns.reply(packet)
-            lie = FakeDNS({TLS: [(0, 0, 1, "localhost")]}).reply(packet)
+            right = reply(packet, dns.records)
+            lie = reply(packet, {TLS: [(0, 0, 1, "localhost")]})
             other = bytes([packet[0] ^ 1]) + lie[1:]
             return [other, packet, right]
 
-        async with FakeDNS({STARTTLS: [(5, 0, port, "localhost")]}, answer) as dns:
-            with unled(shared, runtime, dns) as device:
-                await online(device)
-                assert "next try" not in device.output()
+        with (
+            DnsServer({STARTTLS: [(5, 0, port, "localhost")]}, answer) as dns,
+            unled(shared, runtime, dns) as device,
+        ):
+            await online(device)
+            assert "next try" not in device.output()
 
     run(main)
