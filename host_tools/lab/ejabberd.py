@@ -9,6 +9,7 @@ from typing import Any
 
 from . import debian, ejabberd_program
 from .certs import Authority, Certificate
+from .dns_server import DnsServer
 from .errors import LabError
 from .ports import HOSTS
 from .prosody_config import STANZA_SIZE_LIMIT, UPLOAD_LIMIT
@@ -19,6 +20,8 @@ TOKEN_S = 3600
 MAX_ANSWER = 65536  # bytes
 RESUME_TIMEOUT_S = 300
 FLUSH_LIMIT_S = 5.0
+#: The longest time for which no other try is made to reach a server that was not there.
+RETRY_DELAY_S = 1
 STOP_LIMIT_S = 20.0  # a busy machine's: killed earlier, it would lose what it had accepted
 
 MODULES = (
@@ -84,6 +87,9 @@ class Ejabberd(Server):
     it. It has no name among Erlang's nodes: nothing listens for other nodes, and any number of
     servers run side by side.
 
+    With `dns` it finds other servers by that, and speaks with those whose
+    certificate `authority` has issued; else with none.
+
     `admins` (users) may do the administrator's ad-hoc commands, and make accounts by the HTTP API
     at the HTTPS port, by their password or, with `tokens`, by a token(). Without a module
     `register` no account is made in-band, with it as many as one likes.
@@ -93,9 +99,9 @@ class Ejabberd(Server):
     Prosody's. `modules`: more of them, or other options of those here, by names without `mod_`.
     `settings`: more global options, or other values.
 
-    Attributes: `host`, `domain`, `c2s_port`, `c2s_tls_port`, `http_port` (accounts are made by
-    it), `https_port` (of uploads), `log` (the file), `authority` (None where a certificate was
-    given), `certificate`.
+    Attributes: `host`, `domain`, `c2s_port`, `c2s_tls_port`, `s2s_port` (None without
+    `dns`), `http_port` (accounts are made by it), `https_port` (of uploads), `log` (the
+    file), `authority` (None where only a certificate was given), `certificate`.
     """
 
     _stop_limit_s = STOP_LIMIT_S
@@ -107,6 +113,7 @@ class Ejabberd(Server):
         folder: Path | None = None,
         authority: Authority | None = None,
         certificate: Certificate | None = None,
+        dns: DnsServer | None = None,
         admins: Sequence[str] = (),
         tokens: bool = False,
         sm: bool = True,
@@ -120,9 +127,10 @@ class Ejabberd(Server):
         settings: Mapping[str, object] | None = None,
     ) -> None:
         program = ejabberd_program.find()
-        super().__init__("ejabberd", domain, 4, folder)
-        self.c2s_port, self.c2s_tls_port, self.http_port, self.https_port = self._ports.numbers
+        super().__init__("ejabberd", domain, 5 if dns else 4, folder)
         self._awaited = self._ports.numbers
+        self.c2s_port, self.c2s_tls_port, self.http_port, self.https_port = self._awaited[:4]
+        self.s2s_port = self._awaited[4] if dns else None
         self._fast = fast
         self._forgetting = False
         self._pending: dict[str, str | None] = {}  # of a stopped server; None: to be deleted
@@ -136,6 +144,25 @@ class Ejabberd(Server):
                     domain, names=(f"*.{domain}", "localhost"), ips=HOSTS
                 )
             self.certificate = certificate
+            # Nothing may go out to other servers but those of a lab.
+            peers: dict[str, object] = {"s2s_access": "none"}
+            # Names are not to be looked up anywhere else.
+            resolver = '{host, {127,0,0,1}, ["localhost"]}.\n'
+            if dns:
+                if authority is None:
+                    raise LabError("a server that speaks with others needs an authority")
+                peers = {
+                    "s2s_use_starttls": "required",
+                    "s2s_cafile": str(authority.pem),
+                    "outgoing_s2s_families": ["ipv4"],
+                    "s2s_max_retry_delay": RETRY_DELAY_S,
+                }
+                address = dns.host.replace(".", ",")
+                # In this order: the file would replace the nameserver
+                resolver += '{resolv_conf, ""}.\n{lookup, [file, dns]}.\n'
+                resolver += f"{{nameserver, {{{address}}}, {dns.port}}}.\n"
+            else:
+                resolver += "{lookup, [file]}.\n"
             if password_hash not in _HASHES:
                 raise LabError(
                     f"password_hash is one of {', '.join(_HASHES)}, not {password_hash}"
@@ -194,8 +221,7 @@ class Ejabberd(Server):
                         },
                         "registration_timeout": "infinity",
                         "oauth_access": "configure",
-                        # Nothing here may go out to other servers.
-                        "s2s_access": "none",
+                        **peers,
                         "acme": {"auto": False},
                         "modules": {f"mod_{name}": dict(o) for name, o in options.items()},
                         **(settings or {}),
@@ -204,8 +230,7 @@ class Ejabberd(Server):
                 )
             )
             inetrc = self.folder / "inetrc"
-            # Names are not to be looked up anywhere: a local server has no DNS.
-            inetrc.write_text('{lookup, [file]}.\n{host, {127,0,0,1}, ["localhost"]}.\n')
+            inetrc.write_text(resolver)
             self._program = program.placed(self.folder)
             self._environment: dict[str, str] = {
                 **ejabberd_program.environment(self._program),
@@ -334,4 +359,6 @@ class Ejabberd(Server):
                 "request_handlers": {"/upload": "mod_http_upload", "/api": "mod_http_api"},
             },
         ]
+        if self.s2s_port:
+            listeners.append({"port": self.s2s_port, "module": "ejabberd_s2s_in"})
         return [{**listener, "ip": self.host} for listener in listeners]

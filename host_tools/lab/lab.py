@@ -16,7 +16,7 @@ from .server import DOMAIN
 
 class Lab(Part):
     """`with Lab(accounts={"owner": "a password"}) as lab:`; `options` are those of the
-    class `server`.
+    class `server`. Without `authority` it has one of its own.
 
     Attributes: `server`, `authority`, `folder` (for the user's own files too), `accounts` (user
     to password). The folder is removed at the end, unless `keep`.
@@ -28,6 +28,7 @@ class Lab(Part):
         *,
         server: type[Prosody] | type[Ejabberd] = Prosody,
         domain: str = DOMAIN,
+        authority: Authority | None = None,
         keep: bool = False,
         **options: Any,
     ) -> None:
@@ -38,7 +39,7 @@ class Lab(Part):
         except OSError as e:
             raise LabError(f"cannot make a folder for the lab: {e}") from e
         try:
-            self.authority = Authority(self.folder / "authority")
+            self.authority = authority or Authority(self.folder / "authority")
             self.server: Prosody | Ejabberd = server(
                 domain=domain, folder=self.folder, authority=self.authority, **options
             )

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from . import prosody_program
 from .certs import Authority, Certificate
+from .dns_server import DnsServer
 from .errors import LabError
 from .ports import HOSTS
 from .prosody_config import (
@@ -23,6 +24,7 @@ from .prosody_config import (
     UPLOAD_QUOTA,
     Listening,
     Offer,
+    Peers,
     configuration,
 )
 from .server import DOMAIN, START_LIMIT_S, Server
@@ -40,11 +42,14 @@ class Prosody(Server):
 
     Its files lie in a folder of its own, below `folder` if given, which close() removes. It
     speaks TLS with `certificate`, or with one issued by `authority`, or by an authority made for
-    it; with `tls=False` it has no TLS at all. The other options are those of `Offer`.
+    it; with `tls=False` it has no TLS at all. With `dns` it finds other
+    servers by that, and speaks with those whose certificate `authority` has issued; else with
+    none. The other options are those of `Offer`.
 
-    Attributes: `host`, `domain`, `c2s_port`, `c2s_tls_port`, `http_port`, `https_port`,
-    `web_port` (of a Web of the lab, see the option `web`), `log` (the file), `authority` (None
-    where a certificate was given), `certificate`.
+    Attributes: `host`, `domain`, `c2s_port`, `c2s_tls_port`, `s2s_port` (None without
+    `dns`), `http_port`, `https_port`, `web_port` (of a Web of the lab, see the option
+    `web`), `log` (the file), `authority` (None where only a certificate was given),
+    `certificate`.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Prosody(Server):
         authority: Authority | None = None,
         certificate: Certificate | None = None,
         tls: bool = True,
+        dns: DnsServer | None = None,
         sasl2: bool = True,
         sm: bool = True,
         fast: bool = True,
@@ -70,12 +76,13 @@ class Prosody(Server):
         settings: Mapping[str, object] | None = None,
     ) -> None:
         program = prosody_program.find()
-        super().__init__("Prosody", domain, 5, folder)
+        super().__init__("Prosody", domain, 6 if dns else 5, folder)
         self._hash = password_hash.replace("-", "").lower()
         self._iterations = iterations
         ports = Listening(*self._ports.numbers)
         self.c2s_port, self.c2s_tls_port = ports.c2s, ports.c2s_tls
         self.http_port, self.https_port, self.web_port = ports.http, ports.https, ports.web
+        self.s2s_port = ports.s2s
         with self._preparing():
             if len(os.fsencode(self.folder / "prosody.sock")) > _SOCKET_PATH_LIMIT:
                 raise LabError(f"{self.folder} is too long a path: set TMPDIR to a shorter one")
@@ -90,6 +97,11 @@ class Prosody(Server):
                 self.certificate = authority.issue(
                     domain, names=(f"*.{domain}", "localhost"), ips=HOSTS
                 )
+            peers = None
+            if dns:
+                if not tls or authority is None:
+                    raise LabError("a server that speaks with others needs TLS and an authority")
+                peers = Peers(dns.host, dns.port, authority.pem)
             self._program = program.placed(self.folder)
             self._config = self.folder / "prosody.cfg.lua"
             self._config.write_text(
@@ -112,6 +124,7 @@ class Prosody(Server):
                         upload_quota=upload_quota,
                         web=web,
                         modules=modules,
+                        peers=peers,
                         settings=settings,
                     ),
                 )
@@ -121,6 +134,8 @@ class Prosody(Server):
         self._awaited = [self.c2s_port]
         if tls:
             self._awaited.append(self.c2s_tls_port)
+        if self.s2s_port:
+            self._awaited.append(self.s2s_port)
         if not web:  # without files of its own it opens no port for HTTP
             self._awaited.append(self.http_port)
             if tls:

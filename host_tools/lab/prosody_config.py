@@ -39,6 +39,16 @@ ITERATIONS = 4096
 
 
 @dataclass(frozen=True)
+class Peers:
+    """How other servers are found, by the DNS at `host`:`port`, and known, by the authority in
+    the file `ca_pem`."""
+
+    host: str
+    port: int
+    ca_pem: Path
+
+
+@dataclass(frozen=True)
 class Offer:
     """What the server offers.
 
@@ -50,7 +60,8 @@ class Offer:
     a logged-in client.
     `upload_limit`: bytes, of a file that is uploaded; `upload_quota`: bytes, of all that a user
     uploads within a day; `web`: files go not to the server itself, but to the port `web`.
-    `modules`: more of them. `settings`: more global options, or other values of those here.
+    `modules`: more of them. `peers` None: no other servers. `settings`: more global options, or
+    other values of those here.
     """
 
     certificate: Certificate | None
@@ -66,19 +77,21 @@ class Offer:
     upload_quota: int = UPLOAD_QUOTA
     web: bool = False
     modules: Sequence[str] = ()
+    peers: Peers | None = None
     settings: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)
 class Listening:
     """Port numbers on loopback: client streams with STARTTLS, with direct TLS, HTTP, HTTPS,
-    and one where a web server of the lab may listen."""
+    one where a web server of the lab may listen, and one for other servers."""
 
     c2s: int
     c2s_tls: int
     http: int
     https: int
     web: int
+    s2s: int | None = None
 
 
 def configuration(domain: str, host: str, ports: Listening, folder: Path, offer: Offer) -> str:
@@ -112,8 +125,8 @@ def configuration(domain: str, host: str, ports: Listening, folder: Path, offer:
         "http_ports": [ports.http],
         "https_ports": [ports.https] if secure else [],
         "modules_enabled": modules,
-        # Nothing here may go out to other servers; and a local server has no DNS.
-        "modules_disabled": ["s2s"],
+        # Nothing may go out to other servers but those of a lab, which have a DNS of their own.
+        "modules_disabled": [] if offer.peers else ["s2s"],
         "allow_registration": offer.registration,
         "authentication": "internal_hashed",
         "password_hash": offer.password_hash,
@@ -123,8 +136,8 @@ def configuration(domain: str, host: str, ports: Listening, folder: Path, offer:
         "c2s_require_encryption": secure,
         "allow_unencrypted_plain_auth": False,
         "c2s_stanza_size_limit": offer.stanza_size_limit,
-        # One test's burst is not to slow down the next: the default is 10 kB a second.
-        "limits": {"c2s": {"rate": "1gb/s", "burst": "10s"}},
+        # One test's burst is not to slow down the next: the defaults are 10 and 30 kB a second.
+        "limits": {kind: {"rate": "1gb/s", "burst": "10s"} for kind in ("c2s", "s2sin")},
         "http_file_share_size_limit": offer.upload_limit,
         "http_file_share_daily_quota": offer.upload_quota,
         "log": [{"levels": {"min": "debug"}, "to": "file", "filename": folder / "prosody.log"}],
@@ -137,6 +150,11 @@ def configuration(domain: str, host: str, ports: Listening, folder: Path, offer:
             # "auto" is offered to the first connection only (13.0.1).
             "tls_server_end_point_hash": certificate.pin,
         }
+        if offer.peers:
+            settings |= _federation(offer.peers, ports, offer.stanza_size_limit)
+            # No other authority is believed: that folder is empty
+            trusted = {"cafile": offer.peers.ca_pem, "capath": settings["certificates"]}
+            settings["ssl"] = {**files, **trusted}
     if offer.web:
         settings["http_file_share_base_url"] = f"https://localhost:{ports.web}/"
     settings |= offer.settings or {}
@@ -152,3 +170,20 @@ def configuration(domain: str, host: str, ports: Listening, folder: Path, offer:
         f"Component {lua('pubsub.' + domain)} {lua('pubsub')}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _federation(peers: Peers, ports: Listening, stanza_size_limit: int) -> dict[str, object]:
+    """Return the settings for streams with other servers: TLS on both sides, no dialback."""
+    return {
+        "s2s_ports": [ports.s2s],
+        "s2s_require_encryption": True,
+        "s2s_secure_auth": True,
+        "s2s_stanza_size_limit": stanza_size_limit,
+        "use_ipv6": False,
+        "unbound": {
+            "resolvconf": False,
+            "hoststxt": False,
+            "forward": f"{peers.host}@{peers.port}",
+            "options": {"do-not-query-localhost:": "no"},
+        },
+    }
