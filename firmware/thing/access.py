@@ -299,6 +299,6 @@ class Access:
                 elif person in self._apart and self.alone:
                     self._apart.remove(person)
         client = self._client
-        if len(client._queue) >= client.max_queue // 2:
+        if len(client.queue) >= client.max_queue // 2:
             # Contacts can have it push a lot, and it does not wait for an answer
             stanza.name = None

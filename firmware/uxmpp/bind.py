@@ -32,7 +32,7 @@ async def bind(stream, sasl2, sm):
         raise StreamError("no resource")
     stream.jid = bound.find("jid").text
     if sm:
-        await _manage(stream, sm, Element("enable", _SM, {"resume": "true"}))
+        await _manage(stream, sm, Element("enable", _SM, {"resume": sm.resume}))
     return False
 
 

@@ -67,7 +67,8 @@ class Client:
         self._keys = None
         self._handlers = {}
         self._tasks = []
-        self._queue = []
+        #: The Elements that wait to be sent.
+        self.queue = []
         self._moved = asyncio.Event()  # something came into the queue, or went out
 
     def on(self, kind, xmlns, handler):
@@ -93,12 +94,12 @@ class Client:
     async def send(self, el):
         """Queue a stanza for the one writer; waits while the queue is full. Raises OSError when
         there is no session."""
-        while self.online and len(self._queue) >= self.max_queue:
+        while self.online and len(self.queue) >= self.max_queue:
             self._moved.clear()
             await self._moved.wait()
         if not self.online:
             raise OSError("not online")
-        self._queue.append(el)
+        self.queue.append(el)
         self._moved.set()
 
     async def iq(self, kind, payload, to=None, timeout=None):
@@ -113,7 +114,7 @@ class Client:
         self._pause = self.first_pause_s
         while True:
             try:
-                await self._session()
+                await self.session()
             except asyncio.TimeoutError:
                 why = "the login took too long"
             except Exception as e:  # whatever it is, the next try may succeed
@@ -128,14 +129,16 @@ class Client:
                 pass
             await asyncio.sleep(wait)
 
-    async def _session(self):
+    async def session(self):
+        """One session, from the connection to its loss, which is raised: a try of run()'s, for
+        those who come back by themselves."""
         connection, direct = await net.connect(self.domain, *self._where)
         tasks = ()
         try:
             stream = await asyncio.wait_for(self._login(connection, direct), self.login_timeout_s)
             # When a part fails for want of memory there must be room to say so
             self._why = self._cut = asyncio.Event()
-            parts = (self._read(stream), self._write(stream), self._watch())
+            parts = (self.read(stream), self._write(stream), self._watch())
             tasks = [asyncio.create_task(self._part(p)) for p in parts]
             await self._cut.wait()
             raise self._why
@@ -154,7 +157,7 @@ class Client:
         self._keys = await stream.login(self._tls, direct, self._password, self._plain, self._keys)
         self.jid = stream.jid
         self.online = True
-        self._queue.clear()
+        self.queue.clear()
         for entry in self.iqs.values():
             entry[1].set()
         self._spawn(self.on_online)
@@ -169,7 +172,8 @@ class Client:
             self._why = e
             self._cut.set()
 
-    async def _read(self, stream):
+    async def read(self, stream):
+        """Route what comes by `stream`; may be replaced to read when there is room."""
         while True:
             el = await stream.read()
             self._silent = 0
@@ -184,8 +188,8 @@ class Client:
 
     def _take(self):
         # What is to be sent now
-        batch = self._queue
-        self._queue = []
+        batch = self.queue
+        self.queue = []
         return batch
 
     async def _watch(self):
@@ -204,7 +208,7 @@ class Client:
         if self._silent == 2:
             ping = Element("iq", None, {"type": "get", "id": "ping"})
             ping.add("ping", "urn:xmpp:ping")
-            self._queue.append(ping)
+            self.queue.append(ping)
             self._moved.set()
         return self._silent > 2
 
@@ -212,8 +216,8 @@ class Client:
         # These have a few places of their own: a flood of strangers neither takes those of what
         # is waited for, nor does the client's own work show in what strangers get
         if el.name == "iq":
-            if len([e for e in self._queue if e.get("type") == "error"]) < self.max_queue // 2:
-                self._queue.append(_answer(el, StanzaError(condition, kind)))
+            if len([e for e in self.queue if e.get("type") == "error"]) < self.max_queue // 2:
+                self.queue.append(_answer(el, StanzaError(condition, kind)))
                 self._moved.set()
             else:
                 self.dropped += 1

@@ -152,22 +152,22 @@ class ReliableClient(Client):
         lost with a session that ends, another session begins, and `acked` is not called."""
         if acked:
             el.acked = acked
-        if not self.online and self.sm.id and len(self._queue) < self.max_queue:
-            self._queue.append(el)
+        if not self.online and self.sm.id and len(self.queue) < self.max_queue:
+            self.queue.append(el)
         else:
             await super().send(el)
 
-    async def _session(self):
+    async def session(self):
         self.beats += 1
         try:
             await self.on_try()
-            await super()._session()
+            await super().session()
         except Exception as e:
             self.failures += 1
             self.error = e
             if isinstance(e, MemoryError):
                 # Answers are dropped for it, then the session with all that it keeps
-                self._queue = [el for el in self._queue if el.name == "message"]
+                self.queue = [el for el in self.queue if el.name == "message"]
                 self.rest = []
                 if self.failures > 1:
                     self.sm.end()
@@ -211,8 +211,8 @@ class ReliableClient(Client):
             self.sessions += 1
             # Of what belonged to the last session messages go on, but for those that somebody
             # keeps watch over
-            self._queue = [
-                el for el in self._queue if el.name == "message" and not hasattr(el, "acked")
+            self.queue = [
+                el for el in self.queue if el.name == "message" and not hasattr(el, "acked")
             ]
             for entry in self.iqs.values():
                 entry[1].set()
@@ -243,7 +243,7 @@ class ReliableClient(Client):
         sm = self.sm
         if not sm.on:
             return sm.rest() or super()._take()
-        rest = self.rest or sm.take(self._queue)
+        rest = self.rest or sm.take(self.queue)
         self.dropped += sm.dropped
         sm.dropped = 0
         # What is written at once has to be in one piece

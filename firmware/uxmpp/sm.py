@@ -18,6 +18,8 @@ class Acks:
     #: The most stanzas that are on their way at a time; further ones wait to be sent.
     max_unacked = 16
 
+    #: Whether the server should keep a session that is cut: "true", or None.
+    resume = "true"
     xmlns = XMLNS
 
     def __init__(self):
@@ -44,7 +46,7 @@ class Acks:
         is something to resume, and a session that can be resumed (section 6)."""
         if self.id:
             ask.add("resume", XMLNS, {"h": str(self.h), "previd": self.id})
-        bind.add("enable", XMLNS, {"resume": "true"})
+        bind.add("enable", XMLNS, {"resume": self.resume})
 
     def inline(self, success):
         """Take what SASL2's <success/> says of it: whether the session goes on."""

@@ -10,7 +10,7 @@ MAX_BYTES = 1024
 def idle(client):
     """Whether nothing is under way in a ReliableClient: no handler runs, no question is open, and
     no stanza waits, or has not been acknowledged by a server that does that."""
-    return not (client._tasks or client.iqs or client._queue or client.sm.queue)
+    return not (client._tasks or client.iqs or client.queue or client.sm.queue)
 
 
 def suspend(client):
@@ -19,12 +19,12 @@ def suspend(client):
     somebody else, who will send it again."""
     sm = client.sm
     try:
-        sm.take(client._queue)
+        sm.take(client.queue)
     except Exception:  # what cannot be sent, or there is no memory for
         return None
     queue = sm.queue
     size = sum([len(e[0]) for e in queue])
-    if not sm.id or client._queue or size > MAX_BYTES or [e for e in queue if e[1]]:
+    if not sm.id or client.queue or size > MAX_BYTES or [e for e in queue if e[1]]:
         return None
     queue = [[e[0].decode(), e[2]] for e in queue]
     return {"jid": client.jid, "id": sm.id, "h": sm.h, "acked": sm.acked, "queue": queue}

@@ -35,7 +35,7 @@ class Client:
         self.dropped = 0
         self.roster = []
         self._tasks = []
-        self._queue = []
+        self.queue = []
         self.refused = []
 
     def _refuse(self, el, *why):
@@ -511,7 +511,7 @@ def test_pushes_are_not_answered_when_there_is_much_to_send():
         t = device(folder)
         push = t.client.handlers["set", "jabber:iq:roster"]
         for queued, name in ((7, "iq"), (8, None)):
-            t.client._queue = [None] * queued
+            t.client.queue = [None] * queued
             el = Element("iq")
             await push(el, Element("query", "jabber:iq:roster"))
             assert el.name == name, queued

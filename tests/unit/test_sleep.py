@@ -425,7 +425,7 @@ def sends(client, text, acked=None):
     message = Element("message", None, {"to": OWNER}, [text])
     if acked:
         message.acked = acked
-    client._queue.append(message)
+    client.queue.append(message)
 
 
 def test_session_is_kept_whole_or_not_at_all():
@@ -433,7 +433,7 @@ def test_session_is_kept_whole_or_not_at_all():
     assert idle(client)
     sends(client, "one")
     assert not idle(client)
-    client.sm.take(client._queue)
+    client.sm.take(client.queue)
     sends(client, "two °")
     kept = json.loads(json.dumps(suspend(client)))
     assert [m for _, m in kept["queue"]] == [True, True]

@@ -22,14 +22,15 @@ def query(xmlns, name, node):
     return ask, ask.add(name, None, {"node": node})
 
 
-def form(kind, access):
-    """What a node should be like, as a form of type `kind`, "#node_config"."""
+def form(kind, access, items=1, more=()):
+    """What a node should be like, as a form of type `kind`, "#node_config": it keeps so many
+    items, or none; `more`: further fields, as (name, value)."""
     made = Element("x", "jabber:x:data", {"type": "submit"})
     for var, value in (
         ("FORM_TYPE", XMLNS + kind),
-        ("pubsub#persist_items", "1"),
-        ("pubsub#max_items", "1"),
+        ("pubsub#persist_items", "1" if items else "0"),
+        ("pubsub#max_items", str(items)),
         ("pubsub#access_model", access),
-    ):
+    ) + more:
         made.add("field", None, {"var": var}).add("value", None, None, value)
     return made

@@ -1,0 +1,1 @@
+"""umqtt over XMPP: topics are PubSub nodes (docs/umqtt.md)."""

@@ -1,0 +1,407 @@
+"""MQTTClient as umqtt.simple 1.3 has it, over XMPP: docs/umqtt.md says what became of what.
+
+Each call drives the asyncio loop until it has its result, and the loop rests in between.
+"""
+
+import asyncio
+import hashlib
+import sys
+from binascii import hexlify
+
+from uxmpp.client import StanzaError
+from uxmpp.reliable import ReliableClient
+from uxmpp.stream import StreamError
+from uxmpp.xml import Element
+
+from . import mapping
+from .mapping import MappingError, MQTTException  # noqa: F401
+
+# CONNACK's (MQTT 3.1.1, section 3.2.2.3)
+_NO_SERVICE = 3
+_NOT_AUTHORIZED = 5
+_ECONNABORTED = 103
+_ENOTCONN = 107
+_ETIMEDOUT = 110
+
+
+class _Line(ReliableClient):
+    """A client that reads no further while there is no room for what it has read, as a socket
+    would not, and that knows a session from the one it had begun with."""
+
+    mine = None  # which session is the one of the last connect()
+    room = lost = None
+
+    async def read(self, stream):
+        while True:
+            el = await stream.read()
+            self._silent = 0
+            self._route(el)
+            await asyncio.sleep(0)
+            await self.room()
+
+    def on_line(self):
+        self.lost = self.mine is not None and self.mine != self.sessions
+        if self.lost:
+            raise OSError(_ECONNABORTED, "the session was lost")
+
+
+class MQTTClient:
+    """As upstream; `server`: a PubSub service, or a domain that has one; `user`: the JID of the
+    device's account, None for what device.json says; `ssl_params`: "ca", a file's name or the
+    bytes of a certificate, or "pin", and "host", "port", "direct", "nameserver" as uxmpp.Client
+    has them. TLS is always on and always verified."""
+
+    #: Bare JIDs of those who share the topics that this client makes: they may read, write and
+    #: manage them, and type them in a chat. None: the owners of device.json.
+    people = None
+    #: Whether lines of the log are printed.
+    DEBUG = False
+    #: The most messages that wait for the callback; no more are read then.
+    max_waiting = 8
+    #: The most bytes of a message.
+    max_bytes = 65536
+
+    def __init__(
+        self, client_id, server, port=0, user=None, password=None, keepalive=0, ssl=False,
+        ssl_params={},
+    ):  # fmt: skip
+        self.client_id = client_id
+        self.sock = None
+        self.server = server
+        self.port = port
+        self.ssl = ssl
+        self.ssl_params = ssl_params
+        self.pid = 0
+        self.cb = None
+        self.user = user
+        self.pswd = password
+        self.keepalive = keepalive
+        self.lw_topic = None
+        self.lw_msg = None
+        self.lw_qos = 0
+        self.lw_retain = False
+        #: The ReliableClient and the Topics underneath, from the first connect() on.
+        self.client = None
+        self.topics = None
+        self._task = None  # that of the session
+        self._error = None
+        self._inbox = []
+        self._pong = False
+
+    def set_callback(self, f):
+        """`f(topic, msg)`, both bytes, is called for each message."""
+        self.cb = f
+
+    def set_last_will(self, topic, msg, retain=False, qos=0):
+        """Have a message published when this client goes without disconnect(). To be set before
+        connect()."""
+        if qos not in (0, 1):
+            raise MappingError(mapping.BAD_QOS, "QoS 2 is not there: QoS 1 and 0 are")
+        mapping.topic_name(topic)
+        self.lw_topic = topic
+        self.lw_msg = msg
+        self.lw_qos = qos
+        self.lw_retain = retain
+
+    def connect(self, clean_session=True, timeout=None):
+        """Log in: 1 where the service knows subscriptions of an earlier session, 0 where not, or
+        `clean_session` ends them. Raises MQTTException, with CONNACK's codes, and OSError."""
+        if not self.client:
+            self._setup()
+        self._end()
+        client = self.client
+        client.failures = 0
+        # A will is published when the line is cut, not when nobody has come back to it
+        client.sm.resume = None if self.lw_topic else "true"
+        if clean_session:
+            client.sm.end()
+            self._inbox = []
+        client.mine = self._error = None
+        if timeout:
+            client.login_timeout_s = timeout
+        self._task = _spawn(self._live())
+        try:
+            return self._run(self._begin(clean_session))
+        except (MQTTException, OSError):
+            client.sm.end()
+            self._end()
+            raise
+
+    def disconnect(self):
+        """End the session; there is no last will then."""
+        self._check()
+        try:
+            self._run(self._leave())
+        finally:
+            self._end()
+            self.client.sm.end()
+
+    def ping(self):
+        """Ask the server whether it is there; wait_msg() returns when it has answered."""
+        self._check()
+        _spawn(self._ping())
+        drive(_rounds(1))
+
+    def publish(self, topic, msg, retain=False, qos=0):
+        """Publish; with `qos` 1 it returns when the service has it. Raises MQTTException, and
+        OSError where the connection is lost: it may have arrived or not."""
+        self._do("publish", topic, msg, retain, qos)
+
+    def subscribe(self, topic, qos=0):
+        """Have what is published to a topic, or a filter, sent to the callback. Raises
+        MQTTException, OSError."""
+        assert self.cb is not None, "Subscribe callback is not set"
+        # As a broker does: first that it is so, then what is retained
+        for found in self._do("subscribe", topic, qos):
+            self._take(*found)
+
+    def share(self, topic, *people):
+        """Have a topic of one's own shared with exactly these bare JIDs, from now on. Raises
+        MQTTException, OSError."""
+        self._do("share", topic, people)
+
+    def wait_msg(self):
+        """Wait for a message and hand it to the callback. Raises OSError when the connection is
+        lost."""
+        while not self._inbox and not self._pong:
+            self._check()
+            drive(self._stirred())
+        self._deliver()
+
+    def check_msg(self):
+        """As wait_msg(), but returns at once where there is none."""
+        if not self._inbox:
+            self._check()
+            # What has come has to be read, routed and handled
+            drive(_rounds(6))
+        if self._inbox or self._pong:
+            self._deliver()
+        else:
+            self._check()
+
+    def _setup(self):
+        from .settings import login
+        from .topics import Topics
+
+        options, keys, people = login(self.user, self.pswd, self.port, self.ssl_params)
+        try:
+            self.client = client = _Line(**options)
+        except ValueError as e:
+            raise MQTTException(_NOT_AUTHORIZED, str(e))
+        client.keys = keys
+        client.room = self._room
+        client.log = self._log
+        client.accepts = self._accepts
+        id = self.client_id
+        id = id if isinstance(id, bytes) else str(id).encode()
+        # The same client is the same session, also after a restart: the earlier one ends
+        n = hexlify(hashlib.sha256(client.account.encode() + b"\0" + id).digest()).decode()
+        client.state["agent"] = "-".join(
+            (n[:8], n[8:12], "5" + n[12:15], "a" + n[15:18], n[18:30])
+        )
+        people = people if self.people is None else self.people
+        self.topics = topics = Topics(client, self.server, people)
+        topics.max_bytes = self.max_bytes
+        topics.on_message = self._take
+        self._stir = asyncio.Event()
+        if people:
+            client.on("message", None, self._said)
+
+    # In the loop
+
+    async def _live(self):
+        # A session, and what it is resumed by where the line is cut
+        client = self.client
+        while True:
+            try:
+                await client.session()
+            except Exception as e:
+                error = e
+            if isinstance(error, StreamError):
+                client.sm.end()
+            if client.failures > 1 or client.lost or not client.sm.id:
+                break
+        self._error = error
+        for entry in client.iqs.values():
+            entry[1].set()
+        self._stir.set()
+
+    async def _begin(self, clean):
+        client = self.client
+        topics = self.topics
+        while not client.online:
+            if self._error:
+                raise _why(self._error)
+            await asyncio.sleep(0.01)
+        client.mine = client.sessions
+        try:
+            there = await topics.session(clean)
+        except StanzaError as e:
+            from .service import find
+
+            found = await find(client, self.server)
+            if not found:
+                text = "{}: no PubSub service: {}".format(self.server, e.text or e.condition)
+                raise MQTTException(_NO_SERVICE, text)
+            topics.service = found
+            there = await topics.session(clean)
+        await topics.available(clean)
+        if self.lw_topic:
+            from .will import leave
+
+            await leave(topics, self.lw_topic, self.lw_msg, self.lw_retain, self.lw_qos)
+        return 1 if there and not clean else 0
+
+    async def _leave(self):
+        client = self.client
+        if self.lw_topic:
+            from .will import take_back
+
+            await take_back(self.topics, self.lw_topic)
+        await client.send(Element("presence", None, {"type": "unavailable"}))
+        await self._sent()
+        client.sm.end()
+        client.rest = [b"</stream:stream>"]
+        client._moved.set()
+        while client.online:
+            await asyncio.sleep(0.005)
+
+    async def _sent(self):
+        client = self.client
+        while client.online and (client.queue or client.rest):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def _boxed(self, coro, box):
+        try:
+            box[0] = await coro
+            await self._sent()
+            box.append(None)
+        except Exception as e:
+            box.append(e)
+        self._stir.set()
+
+    async def _stirred(self, box=None):
+        # Until there is a message; a result in the box or, without one, an answer, or no session.
+        # Nothing may come between a look and the wait
+        while not (self._inbox or (len(box) > 1 if box else self._pong or self._error)):
+            self._stir.clear()
+            await self._stir.wait()
+
+    async def _ping(self):
+        try:
+            await self.client.iq("get", Element("ping", "urn:xmpp:ping"))
+        except StanzaError:  # it is there
+            pass
+        except OSError:
+            return
+        self._pong = True
+        self._stir.set()
+
+    async def _room(self):
+        while len(self._inbox) >= self.max_waiting:
+            await asyncio.sleep(0.005)
+
+    def _take(self, topic, msg):
+        self._inbox.append((topic, msg))
+        self._stir.set()
+
+    def _accepts(self, jid, el):
+        return jid in self.topics.people or self.topics.accepts(jid)
+
+    def _said(self, el, _):
+        body = el.find("body")
+        if body and not self.topics.accepts(el.get("from").split("/")[0]):
+            from .chat import answer
+
+            return answer(self.topics, el, body.text)
+
+    # Outside of it
+
+    def _do(self, name, *args):
+        self._check()
+        return self._run(getattr(self.topics, name)(*args))
+
+    def _run(self, coro):
+        # The callback is called here, as it may do the same
+        box = [None]  # and then what is raised, or None
+        _spawn(self._boxed(coro, box))
+        while True:
+            drive(self._stirred(box))
+            if len(box) > 1:
+                break
+            if self._inbox:
+                self._deliver()
+        if box[1]:
+            raise _why(box[1]) if not self._error else self._failed(box[1])
+        return box[0]
+
+    def _failed(self, e):
+        if isinstance(e, MQTTException):
+            return e
+        e = self._error
+        if isinstance(e, StreamError) and "policy-violation" in str(e):
+            return MQTTException(mapping.TOO_LARGE, str(e))
+        return _why(e)
+
+    def _check(self):
+        if not self._task:
+            raise OSError(_ENOTCONN, "not connected")
+        if self._error:
+            raise _why(self._error)
+
+    def _deliver(self):
+        if self._inbox:
+            topic, msg = self._inbox.pop(0)
+            self.cb(topic.encode(), msg)
+        else:
+            self._pong = False
+
+    def _end(self):
+        if self._task:
+            self._task.cancel()
+            self._task = None
+            drive(_rounds(1))
+        if self.topics:
+            self.topics.close()
+
+    def _log(self, text):
+        if self.DEBUG:
+            print(text)
+
+
+def _why(e):
+    # What upstream raises, with a code and a text
+    if isinstance(e, MQTTException):
+        return e
+    text = str(e) or repr(e)
+    if isinstance(e, asyncio.TimeoutError):
+        return OSError(_ETIMEDOUT, "the login took too long")
+    if type(e).__name__ in ("AuthError", "SASLError"):
+        return MQTTException(_NOT_AUTHORIZED, text)
+    if isinstance(e, OSError) and len(e.args) > 1:
+        return e
+    return OSError(_ECONNABORTED, text)
+
+
+async def _rounds(n):
+    # Of the loop
+    for _ in range(n):
+        await asyncio.sleep(0)
+
+
+def drive(coro):
+    """Run the loop until `coro` has ended: its result. It may be called by a task of the same
+    loop."""
+    core = asyncio.core
+    task = core.cur_task
+    try:
+        return asyncio.get_event_loop().run_until_complete(coro)
+    finally:
+        core.cur_task = task
+
+
+_spawn = asyncio.create_task
+
+if sys.implementation.name != "micropython":
+    from .drive_cpython import drive, spawn as _spawn  # noqa: F401, F811

@@ -1,0 +1,332 @@
+"""Topics at a PubSub service (XEP-0060): what umqtt.simple and a Thing speak MQTT with.
+
+Each topic is a node. Its item "current" is the retained message, "message" the last one that is
+not, "will" a last will; people who share topics own their nodes together.
+"""
+
+import asyncio
+import os
+from binascii import hexlify
+
+from uxmpp.client import StanzaError
+from uxmpp.jid import bare
+from uxmpp.xep.pubsub import XMLNS, query
+from uxmpp.xml import Element
+
+from . import mapping
+from .mapping import MappingError, MQTTException, matches, message, payload
+
+EVENT = XMLNS + "#event"
+KEPT = 1
+CLEAN = 2
+_DISCO = "http://jabber.org/protocol/disco#items"
+# What the service says, and the code for it
+_CODES = {
+    "forbidden": mapping.NOT_AUTHORIZED,
+    "not-authorized": mapping.NOT_AUTHORIZED,
+    "not-allowed": mapping.NOT_AUTHORIZED,
+    "not-acceptable": mapping.TOO_LARGE,
+    "policy-violation": mapping.TOO_LARGE,
+    "resource-constraint": mapping.QUOTA,
+}
+
+
+class Topics:
+    """Topics of the service `service`, a JID, by the ReliableClient `client`. `people`: bare JIDs
+    of those who share the topics that are made here. Messages go to `on_message(topic, msg)`, str
+    and bytes; to be set."""
+
+    #: Seconds between two looks for topics that are new and match a wildcard.
+    rescan_s = 10
+    #: The most bytes of a message.
+    max_bytes = 65536
+    #: The most filters, topics with a subscription, topics that are known to be there, and last
+    #: wills of others that are watched.
+    max_filters = 16
+    max_topics = 64
+    max_known = 32
+    max_wills = 16
+    #: How many messages are remembered, to know those that come again.
+    max_seen = 16
+
+    def __init__(self, client, service, people=()):
+        self.client = client
+        self.service = service
+        self.people = people
+        self.on_message = None
+        #: The filters, and the nodes with a subscription; what could not be taken, by count.
+        self.filters = []
+        self.subscribed = []
+        self.dropped = 0
+        #: The last wills of others: [node, jid, msg, retain, qos, id].
+        self.wills = []
+        #: The nodes that are known to be there: which item was the last, "current" or "message".
+        self.known = {}
+        #: What comes late was kept while there was no session: KEPT, or CLEAN where it is not
+        #: wanted; None when all that has come.
+        self.old = None
+        self._seen = []
+        self._fetching = {}  # node -> whether its retained message came by itself meanwhile
+        self._poll = None
+        client.on("message", EVENT, self._event)
+        client.on("presence", None, self._presence)
+
+    def accepts(self, jid):
+        """Whether a stanza from the bare JID `jid` is for these topics."""
+        return jid == self.service or jid in [bare(w[1]) for w in self.wills]
+
+    async def session(self, clean):
+        """A session began: how many subscriptions there were; `clean`: they are removed. Raises
+        StanzaError where there is no PubSub, OSError."""
+        answer = await self._ask("get", "subscriptions", None)
+        found = answer and answer.find("subscriptions")
+        found = [el for el in found.elements()] if found else []
+        self._seen = []
+        if clean:
+            self.filters = []
+            self.subscribed = []
+            for el in found:
+                ask, change = query(XMLNS, "unsubscribe", el.get("node"))
+                change.attrs["jid"] = el.get("jid")
+                change.attrs["subid"] = el.get("subid")
+                try:
+                    await self.client.iq("set", ask, self.service)
+                except StanzaError:  # it ended by itself
+                    pass
+        return len(found)
+
+    async def available(self, clean):
+        """Be there for what is published; what was while there was no session comes first."""
+        client = self.client
+        self.old = CLEAN if clean else KEPT
+        await client.send(Element("presence"))
+        # It is sent before the answer to what is asked now
+        asyncio.create_task(self._all_came())
+
+    async def _all_came(self):
+        try:
+            await self.client.iq("get", Element("ping", "urn:xmpp:ping"))
+        except (StanzaError, OSError):
+            pass
+        self.old = None
+
+    async def publish(self, topic, msg, retain=False, qos=0, item=None, **attrs):
+        """Publish `msg`, bytes or str: with `qos` 1 until the service has it. Raises
+        MQTTException, OSError."""
+        topic = mapping.topic_name(topic)
+        if qos not in (0, 1):
+            raise MappingError(mapping.BAD_QOS, "QoS 2 is not there: QoS 1 and 0 are")
+        size = len(msg) if isinstance(msg, (bytes, bytearray)) else len(msg.encode())
+        if size > self.max_bytes:
+            text = "a message of {} bytes; {} is the most: MQTTClient.max_bytes"
+            raise MappingError(mapping.TOO_LARGE, text.format(size, self.max_bytes))
+        node = mapping.node(topic)
+        attrs["n"] = attrs.get("n") or hexlify(os.urandom(4)).decode()
+        if qos:
+            attrs["qos"] = "1"
+        known = self.known
+        if node not in known:
+            await self._make(topic, node)
+            while len(known) >= self.max_known:
+                known.pop(next(iter(known)))
+        ask, change = query(XMLNS, "publish", node)
+        item = item or ("current" if retain else "message")
+        known[node] = item
+        change.add("item", None, {"id": item}).children.append(payload(msg, attrs))
+        if qos:
+            try:
+                await self._iq("set", ask, topic)
+            except MQTTException:
+                known.pop(node, None)  # it may be made anew
+                raise
+        else:
+            el = Element("iq", None, {"type": "set", "id": "0", "to": self.service}, [ask])
+            await self.client.send(el)
+
+    async def subscribe(self, wanted, qos=0):
+        """Have what is published to a topic, or to those that a filter matches, sent from now on;
+        what is retained, as a list of (topic, msg). Raises MQTTException, OSError."""
+        wanted = mapping.topic_filter(wanted)
+        if "+" in wanted or "#" in wanted:
+            if wanted not in self.filters:
+                if len(self.filters) >= self.max_filters:
+                    raise MQTTException(mapping.QUOTA, "too many filters: Topics.max_filters")
+                self.filters.append(wanted)
+            found = await self._scan(wanted)
+            if not self._poll:
+                self._poll = asyncio.create_task(self._scans())
+        else:
+            node = mapping.node(wanted)
+            found = await self._subscribe(wanted, node)
+            if found is None:
+                await self._make(wanted, node)
+                found = await self._subscribe(wanted, node)
+        return found or []
+
+    def close(self):
+        """Stop looking for what is new."""
+        if self._poll:
+            self._poll.cancel()
+            self._poll = None
+
+    async def share(self, topic, people):
+        """Have a topic shared with exactly these `people`, bare JIDs. Raises MQTTException where
+        it is not one's own, OSError."""
+        from .nodes import share
+
+        topic = mapping.topic_name(topic)
+        try:
+            await share(self, mapping.node(topic), people)
+        except StanzaError as e:
+            raise self.refused(e, topic)
+
+    async def stored(self, node, ids):
+        """The payloads of a node's items, as a list of (id, Element)."""
+        ask, change = query(XMLNS, "items", node)
+        for id in ids:
+            change.add("item", None, {"id": id})
+        answer = (await self.client.iq("get", ask, self.service)).find("pubsub", XMLNS)
+        found = answer and answer.find("items")
+        return _items(found) if found else []
+
+    def refused(self, e, topic):
+        """The MQTTException for a StanzaError."""
+        text = "{}: {}: {}".format(self.service, topic, e.text or e.condition)
+        return MQTTException(_CODES.get(e.condition, mapping.REFUSED), text)
+
+    async def _ask(self, kind, name, node):
+        ask, _ = query(XMLNS, name, node)
+        return (await self.client.iq(kind, ask, self.service)).find("pubsub", XMLNS)
+
+    async def _iq(self, kind, ask, topic):
+        try:
+            return await self.client.iq(kind, ask, self.service)
+        except StanzaError as e:
+            raise self.refused(e, topic)
+
+    async def _make(self, topic, node):
+        from .nodes import make
+
+        try:
+            await make(self, node)
+        except StanzaError as e:
+            raise self.refused(e, topic)
+
+    async def _subscribe(self, topic, node, new=False):
+        # What is retained, None where the node is not there; `new`: what it holds came after the
+        # filter
+        if node not in self.subscribed and len(self.subscribed) >= self.max_topics:
+            raise MQTTException(mapping.QUOTA, "too many topics: Topics.max_topics")
+        ask, change = query(XMLNS, "subscribe", node)
+        change.attrs["jid"] = self.client.account
+        found = []
+        fetching = self._fetching
+        fetching[node] = False
+        try:
+            await self.client.iq("set", ask, self.service)
+            if node not in self.subscribed:
+                self.subscribed.append(node)
+            ids = ("message", "current", "will") if new else ("current", "will")
+            for id, el in await self.stored(node, ids):
+                if id == "will":
+                    self._willed(node, el, True)
+                elif not fetching[node] and (el.children or new):
+                    found.append((topic, message(el)))
+        except StanzaError as e:
+            if e.condition == "item-not-found":
+                return None
+            raise self.refused(e, topic)
+        except ValueError:
+            self.dropped += 1
+        finally:
+            fetching.pop(node, None)
+        return found
+
+    async def _scan(self, wanted, new=False):
+        ask = Element("query", _DISCO)
+        answer = (await self._iq("get", ask, wanted)).find("query", _DISCO)
+        if not answer:
+            text = "{}: its list of nodes is longer than uxmpp.xml.Parser.max_stanza"
+            raise MQTTException(mapping.QUOTA, text.format(self.service))
+        found = []
+        for el in answer.elements():
+            node = el.get("node")
+            topic = mapping.topic(node)
+            if topic and matches(wanted, topic) and not (new and node in self.subscribed):
+                try:
+                    found += await self._subscribe(topic, node, new) or ()
+                except MQTTException as e:
+                    # Those of others that are not for us
+                    if e.args[0] != mapping.NOT_AUTHORIZED:
+                        raise
+        return found
+
+    async def _scans(self):
+        while True:
+            await asyncio.sleep(self.rescan_s)
+            for wanted in list(self.filters):
+                try:
+                    for topic, msg in await self._scan(wanted, True):
+                        self.on_message(topic, msg)
+                except (MQTTException, OSError):
+                    self.dropped += 1
+
+    def _event(self, stanza, event):
+        if bare(stanza.get("from") or "") != self.service:
+            return
+        late = stanza.find("delay", "urn:xmpp:delay")
+        items = event.find("items")
+        if stanza.truncated or not items:
+            self.dropped += bool(stanza.truncated)
+            return
+        node = items.get("node")
+        topic = mapping.topic(node)
+        for id, el in _items(items) if topic else ():
+            n = el.get("n")
+            if id == "will":
+                self._willed(node, el)
+                continue
+            if node in self.known:
+                self.known[node] = id
+            if id == "current" and node in self._fetching:
+                self._fetching[node] = True
+            if late and (n in self._seen or self.old and self._unkept(el)):
+                continue
+            self.wills = [w for w in self.wills if w[5] != n]
+            if n:
+                self._seen.append(n)
+                if len(self._seen) > self.max_seen:
+                    self._seen.pop(0)
+            self._deliver(topic, el)
+
+    def _unkept(self, el):
+        # A broker keeps messages with QoS 0 for nobody who is away, and none for a clean session
+        return self.old == CLEAN or el.xmlns == mapping.XMLNS and not el.get("qos")
+
+    def _deliver(self, topic, el):
+        try:
+            msg = message(el)
+        except ValueError:
+            self.dropped += 1
+            return
+        self.on_message(topic, msg)
+
+    def _willed(self, node, el, stored=False):
+        self.wills = [w for w in self.wills if w[0] != node]
+        if el.get("jid") and len(self.wills) < self.max_wills:
+            from .will import watched
+
+            watched(self, node, el, stored)
+
+    def _presence(self, stanza, payload):
+        if stanza.get("type") == "unavailable":
+            for will in self.wills:
+                if will[1] == stanza.get("from"):
+                    from .will import fire
+
+                    asyncio.create_task(fire(self, will))
+
+
+def _items(items):
+    # (id, payload) of those that have one
+    return [(el.get("id"), el.elements()[0]) for el in items.elements() if el.elements()]

@@ -1,0 +1,74 @@
+"""Last wills. No server of XMPP publishes one: it lies in the node of its topic, and when its
+owner's server tells that the owner has gone, the first subscriber who hears it publishes it.
+Loaded where there is one."""
+
+import asyncio
+import random
+
+from uxmpp.client import StanzaError
+from uxmpp.xml import Element
+
+from . import mapping
+
+#: Seconds, at most, until a subscriber publishes the will of somebody who has gone: others may
+#: have done so by then.
+PAUSE_S = 2
+
+
+async def leave(topics, topic, msg, retain, qos):
+    """Leave a will, and tell the people who share topics that one is there: their servers will
+    tell them when one has gone (RFC 6121 section 4.6)."""
+    client = topics.client
+    retain = "1" if retain else None
+    await topics.publish(
+        topic, msg, False, 1, "will", jid=client.jid, retain=retain, will=str(qos)
+    )
+    for person in topics.people:
+        await client.send(Element("presence", None, {"to": person}))
+
+
+async def take_back(topics, topic):
+    """There is no will any more."""
+    await topics.publish(topic, b"", False, 1, "will")
+
+
+def watched(topics, node, el, stored):
+    """Take the will `el` of a node; `stored`: its owner may have gone long ago."""
+    will = [
+        node,
+        el.get("jid"),
+        mapping.message(el),
+        el.get("retain"),
+        el.get("will"),
+        el.get("n"),
+    ]
+    topics.wills.append(will)
+    if stored:
+        asyncio.create_task(_look(topics, will))
+
+
+async def _look(topics, will):
+    try:
+        await topics.client.iq("get", Element("ping", "urn:xmpp:ping"), will[1])
+    except StanzaError:
+        await fire(topics, will)
+    except OSError:  # who is busy does not answer
+        pass
+
+
+async def fire(topics, will):
+    """Publish the will of somebody who has gone, unless another one does it first, or they are
+    back."""
+    await asyncio.sleep(PAUSE_S * random.random())
+    if will not in topics.wills:
+        return
+    topics.wills.remove(will)
+    node, _, msg, retain, qos, n = will
+    topic = mapping.topic(node)
+    try:
+        await topics.publish(topic, msg, bool(retain), int(qos or 0), n=n)
+        await take_back(topics, topic)
+    except (mapping.MQTTException, OSError):
+        # It is not ours to publish: it is known here, then
+        topics.dropped += 1
+        topics.on_message(topic, msg)
