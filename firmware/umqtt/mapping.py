@@ -19,7 +19,7 @@ QUOTA = 0x97
 BAD_QOS = 0x9B
 
 
-class MQTTException(Exception):
+class MQTTException(Exception):  # noqa: N818 (upstream's name)
     """What was refused: a code, as CONNACK (section 3.2.2.3) or MQTT 5 have it, and why."""
 
 

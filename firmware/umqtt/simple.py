@@ -63,7 +63,7 @@ class MQTTClient:
 
     def __init__(
         self, client_id, server, port=0, user=None, password=None, keepalive=0, ssl=False,
-        ssl_params={},
+        ssl_params={},  # noqa: B006 (upstream's)
     ):  # fmt: skip
         self.client_id = client_id
         self.sock = None
@@ -122,8 +122,12 @@ class MQTTClient:
         self._task = _spawn(self._live())
         try:
             return self._run(self._begin(clean_session))
-        except (MQTTException, OSError):
-            client.sm.end()
+        except MQTTException:
+            if client.online:
+                self._run(client.close())
+            self._end()
+            raise
+        except OSError:  # what there is to resume is resumed with the next one
             self._end()
             raise
 
@@ -133,8 +137,8 @@ class MQTTClient:
         try:
             self._run(self._leave())
         finally:
-            self._end()
             self.client.sm.end()
+            self._end()
 
     def ping(self):
         """Ask the server whether it is there; wait_msg() returns when it has answered."""
@@ -191,6 +195,8 @@ class MQTTClient:
         client.keys = keys
         client.room = self._room
         client.log = self._log
+        if self.keepalive:
+            client.silence_s = self.keepalive
         client.accepts = self._accepts
         id = self.client_id
         id = id if isinstance(id, bytes) else str(id).encode()
@@ -239,11 +245,11 @@ class MQTTClient:
         except StanzaError as e:
             from .service import find
 
-            found = await find(client, self.server)
+            topics.service = found = await find(client, self.server)
             if not found:
+                topics.service = self.server
                 text = "{}: no PubSub service: {}".format(self.server, e.text or e.condition)
                 raise MQTTException(_NO_SERVICE, text)
-            topics.service = found
             there = await topics.session(clean)
         await topics.available(clean)
         if self.lw_topic:
@@ -253,18 +259,12 @@ class MQTTClient:
         return 1 if there and not clean else 0
 
     async def _leave(self):
-        client = self.client
         if self.lw_topic:
             from .will import take_back
 
             await take_back(self.topics, self.lw_topic)
-        await client.send(Element("presence", None, {"type": "unavailable"}))
-        await self._sent()
-        client.sm.end()
-        client.rest = [b"</stream:stream>"]
-        client._moved.set()
-        while client.online:
-            await asyncio.sleep(0.005)
+        await self.client.send(Element("presence", None, {"type": "unavailable"}))
+        await self.client.close()
 
     async def _sent(self):
         client = self.client
@@ -311,10 +311,11 @@ class MQTTClient:
 
     def _said(self, el, _):
         body = el.find("body")
-        if body and not self.topics.accepts(el.get("from").split("/")[0]):
-            from .chat import answer
+        if not body or not el.get("from") or self.topics.accepts(el.get("from").split("/")[0]):
+            return None
+        from .chat import answer
 
-            return answer(self.topics, el, body.text)
+        return answer(self.topics, el, body.text)
 
     # Outside of it
 

@@ -80,7 +80,7 @@ class Topics:
         StanzaError where there is no PubSub, OSError."""
         answer = await self._ask("get", "subscriptions", None)
         found = answer and answer.find("subscriptions")
-        found = [el for el in found.elements()] if found else []
+        found = found.elements() if found else []
         self._seen = []
         if clean:
             self.filters = []
@@ -152,7 +152,7 @@ class Topics:
                 if len(self.filters) >= self.max_filters:
                     raise MQTTException(mapping.QUOTA, "too many filters: Topics.max_filters")
                 self.filters.append(wanted)
-            found = await self._scan(wanted)
+            found = await self._scan([wanted])
             if not self._poll:
                 self._poll = asyncio.create_task(self._scans())
         else:
@@ -242,9 +242,10 @@ class Topics:
             fetching.pop(node, None)
         return found
 
-    async def _scan(self, wanted, new=False):
+    async def _scan(self, filters, new=False):
+        # What is retained in the topics that match; `new`: only those that were not there before
         ask = Element("query", _DISCO)
-        answer = (await self._iq("get", ask, wanted)).find("query", _DISCO)
+        answer = (await self._iq("get", ask, filters[0])).find("query", _DISCO)
         if not answer:
             text = "{}: its list of nodes is longer than uxmpp.xml.Parser.max_stanza"
             raise MQTTException(mapping.QUOTA, text.format(self.service))
@@ -252,7 +253,9 @@ class Topics:
         for el in answer.elements():
             node = el.get("node")
             topic = mapping.topic(node)
-            if topic and matches(wanted, topic) and not (new and node in self.subscribed):
+            if not topic or new and node in self.subscribed:
+                continue
+            if [wanted for wanted in filters if matches(wanted, topic)]:
                 try:
                     found += await self._subscribe(topic, node, new) or ()
                 except MQTTException as e:
@@ -264,12 +267,12 @@ class Topics:
     async def _scans(self):
         while True:
             await asyncio.sleep(self.rescan_s)
-            for wanted in list(self.filters):
-                try:
-                    for topic, msg in await self._scan(wanted, True):
-                        self.on_message(topic, msg)
-                except (MQTTException, OSError):
-                    self.dropped += 1
+            try:
+                for topic, msg in await self._scan(self.filters, True):
+                    self.on_message(topic, msg)
+            except (MQTTException, OSError) as e:
+                self.dropped += 1
+                self.client.log("wildcards: " + str(e.args[-1]))
 
     def _event(self, stanza, event):
         if bare(stanza.get("from") or "") != self.service:

@@ -13,6 +13,8 @@ from . import mapping
 #: Seconds, at most, until a subscriber publishes the will of somebody who has gone: others may
 #: have done so by then.
 PAUSE_S = 2
+# What a server says of an address that nobody has (RFC 6121 section 8.5.3)
+_GONE = ("service-unavailable", "recipient-unavailable", "item-not-found", "gone")
 
 
 async def leave(topics, topic, msg, retain, qos):
@@ -50,8 +52,9 @@ def watched(topics, node, el, stored):
 async def _look(topics, will):
     try:
         await topics.client.iq("get", Element("ping", "urn:xmpp:ping"), will[1])
-    except StanzaError:
-        await fire(topics, will)
+    except StanzaError as e:
+        if e.condition in _GONE:
+            await fire(topics, will)
     except OSError:  # who is busy does not answer
         pass
 

@@ -157,6 +157,20 @@ class ReliableClient(Client):
         else:
             await super().send(el)
 
+    async def close(self):
+        """Send what waits, and end the session and its stream: there is nothing to resume."""
+        while self.online and (self.queue or self.rest):
+            await asyncio.sleep(0.01)
+        # Nothing may follow, neither a question nor what comes again
+        sm = self.sm
+        sm.end()
+        sm.on = False
+        sm.queue = []
+        self.queue.append(b"</stream:stream>")
+        self._moved.set()
+        while self.online:
+            await asyncio.sleep(0.01)
+
     async def session(self):
         self.beats += 1
         try:
