@@ -16,11 +16,14 @@ def _own():
 
 def _close():
     # A program that ends does so without a word of what was under way
-    tasks = asyncio.all_tasks(_loop)
+    _loop.run_until_complete(_cancelled(asyncio.all_tasks(_loop)))
+    _loop.close()
+
+
+async def _cancelled(tasks):
     for task in tasks:
         task.cancel()
-    _loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-    _loop.close()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def drive(coro):

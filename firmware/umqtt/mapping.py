@@ -50,20 +50,20 @@ def topic_filter(topic):
 
 def _text(topic, code):
     data = topic
-    try:
-        if isinstance(topic, str):
-            data = topic.encode()
-        text = bytes(data).decode()
-    except UnicodeError:
-        data = text = None
+    text = None
+    # Its length first: there may be no room for a copy
+    if len(data) <= MAX_TOPIC:
+        try:
+            data = topic.encode() if isinstance(topic, str) else bytes(topic)
+            text = data.decode()
+        except UnicodeError:
+            pass
+    if len(data) > MAX_TOPIC:
+        raise MappingError(code, "a topic has {} bytes at the most".format(MAX_TOPIC))
     if text is None or not _carried(data, text):
         raise MappingError(code, "a topic must be UTF-8")
     if not data:
         raise MappingError(code, "a topic has at least one character")
-    if len(data) > MAX_TOPIC:
-        raise MappingError(
-            code, "a topic of {} bytes; {} is the most".format(len(data), MAX_TOPIC)
-        )
     if 0 in data:
         raise MappingError(code, "a topic must not contain NUL")
     return text
@@ -130,16 +130,18 @@ def matches(wanted, topic):
 
 
 def payload(msg, attrs):
-    """A message, bytes or str, as the Element of an item; `attrs`: further attributes. Where XML
-    does not carry its bytes as they are, they are in base64."""
-    data = msg if isinstance(msg, (bytes, bytearray)) else msg.encode()
+    """A message, str or a buffer, as the Element of an item; `attrs`: further attributes. Where
+    XML does not carry its bytes as they are, they are in base64."""
+    data = msg.encode() if isinstance(msg, str) else msg
+    if not isinstance(data, bytes):
+        data = bytes(data)
     text = None
     if data:
         # Blanks at the ends, and lines that end in CR, are what programs on the way might change
         plain = data.replace(b"\n", b" ").replace(b"\t", b" ")
         try:
             if data.strip() == data and min(plain) > 31:
-                text = bytes(data).decode()
+                text = data.decode()
                 if not _carried(data, text):
                     text = None
         except UnicodeError:

@@ -20,20 +20,27 @@ _BAD_TLS = 5
 def login(user, password, port, params):
     """(arguments of a ReliableClient, as a dict; keys or None; people) for a client's arguments.
     Raises MQTTException for what is missing or wrong, OSError for a file that cannot be read."""
+    try:
+        return _login(user, password, port, params or {})
+    except (ValueError, TypeError, AttributeError) as e:
+        if not isinstance(e, ValueError):
+            e = "a value is not of the type that it has to be: {}".format(e)
+        where = FILE if user is None else "MQTTClient"
+        raise MQTTException(_BAD_USER, "{}: {}".format(where, str(e) or "not UTF-8"))
+
+
+def _login(user, password, port, params):
     keys = None
     people = ()
     if user is None:
         told = _file()
         people = [prepare(p) for p in told.get("owners", ())]
-        keys = told.get("keys")
-        if keys:
-            # As sasl.Scram has them
-            name, salt, rounds, client, server = keys
-            keys = (name, a2b_base64(salt), rounds, a2b_base64(client), a2b_base64(server))
+        if told.get("keys"):
+            keys = _keys(told["keys"])
         options = {k: told[k] for k in _OPTIONS + ("ca", "pin", "port", "password") if k in told}
-        options["jid"] = told.get("jid", "")
+        user = told.get("jid", "")
     else:
-        options = {"jid": _text(user), "password": _text(password)}
+        options = {"password": _text(password)}
         if port not in _MQTT_PORTS:
             options["port"] = port
         for key, value in params.items():
@@ -43,11 +50,13 @@ def login(user, password, port, params):
                 options[key] = value
             elif key not in _IGNORED:
                 raise MQTTException(_BAD_TLS, "ssl_params: {}: is not known here".format(key))
-    options.setdefault("password", None)
-    local, domain, _ = split(prepare(options["jid"]))
-    if not local or not domain:
+    options["jid"] = user = prepare(_text(user))
+    local, domain, _ = split(user)
+    if not local:
         text = "user must be the JID of an account, name@domain, not {}"
-        raise MQTTException(_BAD_USER, text.format(options["jid"] or "empty"))
+        raise MQTTException(_BAD_USER, text.format(domain))
+    if not isinstance(options.setdefault("password", None), str) and not keys:
+        raise MQTTException(_BAD_USER, user + ": a password is needed, as text")
     ca = options.get("ca")
     if isinstance(ca, str):
         try:
@@ -57,11 +66,23 @@ def login(user, password, port, params):
             raise OSError(e.args[0], "ca: {}: cannot be read".format(ca))
     if ca and b"-----BEGIN CERTIFICATE-----" in ca:
         pem = ca.split(b"-----BEGIN CERTIFICATE-----")[1]
-        options["ca"] = a2b_base64(pem.split(b"-----")[0])
+        try:
+            options["ca"] = a2b_base64(pem.split(b"-----")[0])
+        except ValueError:
+            raise MQTTException(_BAD_TLS, "ca: is no certificate")
     if not ca and not options.get("pin"):
         text = "TLS is always verified: ssl_params needs ca, a file or its bytes, or pin"
         raise MQTTException(_BAD_TLS, text)
     return options, keys, people
+
+
+def _keys(told):
+    # As sasl.Scram has them
+    try:
+        name, salt, rounds, client, server = told
+        return name, a2b_base64(salt), rounds, a2b_base64(client), a2b_base64(server)
+    except ValueError:
+        raise ValueError("keys: are not those that `uxmpp provision` writes")
 
 
 def _text(value):
@@ -71,9 +92,12 @@ def _text(value):
 def _file():
     try:
         with open(FILE) as f:
-            return json.load(f)
+            told = json.load(f)
     except OSError as e:
         text = "{}: cannot be read; without user= it says which account"
         raise OSError(e.args[0], text.format(FILE))
     except ValueError:
         raise MQTTException(_BAD_USER, FILE + ": is not JSON")
+    if not isinstance(told, dict):
+        raise MQTTException(_BAD_USER, FILE + ': is not an object, {"jid": ...}')
+    return told

@@ -4,6 +4,7 @@ Each call drives the asyncio loop until it has its result, and the loop rests in
 """
 
 import asyncio
+import gc
 import hashlib
 import sys
 from binascii import hexlify
@@ -58,6 +59,8 @@ class MQTTClient:
     DEBUG = False
     #: The most messages that wait for the callback; no more are read then.
     max_waiting = 8
+    #: How often in a row a session may be cut soon, before it is given up.
+    max_cuts = 3
     #: The most bytes of a message.
     max_bytes = 65536
 
@@ -86,7 +89,7 @@ class MQTTClient:
         self._task = None  # that of the session
         self._error = None
         self._inbox = []
-        self._pong = False
+        self._pongs = 0
 
     def set_callback(self, f):
         """`f(topic, msg)`, both bytes, is called for each message."""
@@ -108,9 +111,12 @@ class MQTTClient:
         `clean_session` ends them. Raises MQTTException, with CONNACK's codes, and OSError."""
         if not self.client:
             self._setup()
+            if hasattr(gc, "threshold") and gc.threshold() < 0:
+                gc.threshold(4096)  # else the heap is soon in pieces
         self._end()
         client = self.client
         client.failures = 0
+        client.offline = not clean_session
         # A will is published when the line is cut, not when nobody has come back to it
         client.sm.resume = None if self.lw_topic else "true"
         if clean_session:
@@ -154,7 +160,8 @@ class MQTTClient:
     def subscribe(self, topic, qos=0):
         """Have what is published to a topic, or a filter, sent to the callback. Raises
         MQTTException, OSError."""
-        assert self.cb is not None, "Subscribe callback is not set"
+        if self.cb is None:
+            raise AssertionError("Subscribe callback is not set")
         # As a broker does: first that it is so, then what is retained
         for found in self._do("subscribe", topic, qos):
             self._take(*found)
@@ -167,7 +174,7 @@ class MQTTClient:
     def wait_msg(self):
         """Wait for a message and hand it to the callback. Raises OSError when the connection is
         lost."""
-        while not self._inbox and not self._pong:
+        while not self._inbox and not self._pongs:
             self._check()
             drive(self._stirred())
         self._deliver()
@@ -178,7 +185,7 @@ class MQTTClient:
             self._check()
             # What has come has to be read, routed and handled
             drive(_rounds(6))
-        if self._inbox or self._pong:
+        if self._inbox or self._pongs:
             self._deliver()
         else:
             self._check()
@@ -190,8 +197,8 @@ class MQTTClient:
         options, keys, people = login(self.user, self.pswd, self.port, self.ssl_params)
         try:
             self.client = client = _Line(**options)
-        except ValueError as e:
-            raise MQTTException(_NOT_AUTHORIZED, str(e))
+        except (ValueError, OSError) as e:  # its kind is another one on CPython
+            raise MQTTException(_NOT_AUTHORIZED, "ca: is no certificate: {}".format(e))
         client.keys = keys
         client.room = self._room
         client.log = self._log
@@ -218,14 +225,18 @@ class MQTTClient:
     async def _live(self):
         # A session, and what it is resumed by where the line is cut
         client = self.client
+        cuts = 0
         while True:
+            beats = client.beats
             try:
                 await client.session()
             except Exception as e:
                 error = e
             if isinstance(error, StreamError):
                 client.sm.end()
-            if client.failures > 1 or client.lost or not client.sm.id:
+            # One that lasted begins the count anew
+            cuts = cuts + 1 if client.beats - beats < 5 else 1
+            if client.failures > 1 or cuts > self.max_cuts or client.lost or not client.sm.id:
                 break
         self._error = error
         for entry in client.iqs.values():
@@ -251,6 +262,13 @@ class MQTTClient:
                 text = "{}: no PubSub service: {}".format(self.server, e.text or e.condition)
                 raise MQTTException(_NO_SERVICE, text)
             there = await topics.session(clean)
+        except OSError:
+            # Some services say nothing where a node has gone to which there was a subscription
+            if not client.online:
+                raise
+            ask = Element("query", "http://jabber.org/protocol/disco#info")
+            await client.iq("get", ask, topics.service)
+            there = 0
         await topics.available(clean)
         if self.lw_topic:
             from .will import leave
@@ -263,6 +281,8 @@ class MQTTClient:
             from .will import take_back
 
             await take_back(self.topics, self.lw_topic)
+        if not self.client.offline:
+            await self.topics.forget()
         await self.client.send(Element("presence", None, {"type": "unavailable"}))
         await self.client.close()
 
@@ -284,7 +304,7 @@ class MQTTClient:
     async def _stirred(self, box=None):
         # Until there is a message; a result in the box or, without one, an answer, or no session.
         # Nothing may come between a look and the wait
-        while not (self._inbox or (len(box) > 1 if box else self._pong or self._error)):
+        while not (self._inbox or (len(box) > 1 if box else self._pongs or self._error)):
             self._stir.clear()
             await self._stir.wait()
 
@@ -295,7 +315,7 @@ class MQTTClient:
             pass
         except OSError:
             return
-        self._pong = True
+        self._pongs += 1
         self._stir.set()
 
     async def _room(self):
@@ -333,13 +353,15 @@ class MQTTClient:
                 break
             if self._inbox:
                 self._deliver()
-        if box[1]:
-            raise _why(box[1]) if not self._error else self._failed(box[1])
+        e = box[1]
+        if isinstance(e, OSError):
+            e = self._failed() if self._error else _why(e)
+        if e:
+            raise e
         return box[0]
 
-    def _failed(self, e):
-        if isinstance(e, MQTTException):
-            return e
+    def _failed(self):
+        # What the session ended with says more
         e = self._error
         if isinstance(e, StreamError) and "policy-violation" in str(e):
             return MQTTException(mapping.TOO_LARGE, str(e))
@@ -356,7 +378,7 @@ class MQTTClient:
             topic, msg = self._inbox.pop(0)
             self.cb(topic.encode(), msg)
         else:
-            self._pong = False
+            self._pongs -= 1
 
     def _end(self):
         if self._task:

@@ -86,20 +86,29 @@ class Topics:
             self.filters = []
             self.subscribed = []
             for el in found:
-                ask, change = query(XMLNS, "unsubscribe", el.get("node"))
-                change.attrs["jid"] = el.get("jid")
-                change.attrs["subid"] = el.get("subid")
-                try:
-                    await self.client.iq("set", ask, self.service)
-                except StanzaError:  # it ended by itself
-                    pass
+                await self._unsubscribe(el.get("node"), el.get("jid"), el.get("subid"))
         return len(found)
+
+    async def forget(self):
+        """End all subscriptions that were made here. Raises OSError."""
+        while self.subscribed:
+            await self._unsubscribe(self.subscribed.pop(), self.client.account)
+
+    async def _unsubscribe(self, node, jid, subid=None):
+        ask, change = query(XMLNS, "unsubscribe", node)
+        change.attrs["jid"] = jid
+        change.attrs["subid"] = subid
+        try:
+            await self.client.iq("set", ask, self.service)
+        except StanzaError:  # it ended by itself
+            pass
 
     async def available(self, clean):
         """Be there for what is published; what was while there was no session comes first."""
         client = self.client
         self.old = CLEAN if clean else KEPT
         await client.send(Element("presence"))
+        self._look()
         # It is sent before the answer to what is asked now
         asyncio.create_task(self._all_came())
 
@@ -110,18 +119,20 @@ class Topics:
             pass
         self.old = None
 
-    async def publish(self, topic, msg, retain=False, qos=0, item=None, **attrs):
+    async def publish(self, topic, msg, retain=False, qos=0, item=None, attrs=None):
         """Publish `msg`, bytes or str: with `qos` 1 until the service has it. Raises
         MQTTException, OSError."""
         topic = mapping.topic_name(topic)
         if qos not in (0, 1):
             raise MappingError(mapping.BAD_QOS, "QoS 2 is not there: QoS 1 and 0 are")
-        size = len(msg) if isinstance(msg, (bytes, bytearray)) else len(msg.encode())
+        size = len(msg.encode() if isinstance(msg, str) else msg)
         if size > self.max_bytes:
             text = "a message of {} bytes; {} is the most: MQTTClient.max_bytes"
             raise MappingError(mapping.TOO_LARGE, text.format(size, self.max_bytes))
         node = mapping.node(topic)
-        attrs["n"] = attrs.get("n") or hexlify(os.urandom(4)).decode()
+        attrs = attrs or {}
+        if "n" not in attrs:
+            attrs["n"] = hexlify(os.urandom(4)).decode()
         if qos:
             attrs["qos"] = "1"
         known = self.known
@@ -153,8 +164,7 @@ class Topics:
                     raise MQTTException(mapping.QUOTA, "too many filters: Topics.max_filters")
                 self.filters.append(wanted)
             found = await self._scan([wanted])
-            if not self._poll:
-                self._poll = asyncio.create_task(self._scans())
+            self._look()
         else:
             node = mapping.node(wanted)
             found = await self._subscribe(wanted, node)
@@ -162,6 +172,10 @@ class Topics:
                 await self._make(wanted, node)
                 found = await self._subscribe(wanted, node)
         return found or []
+
+    def _look(self):
+        if self.filters and not self._poll:
+            self._poll = asyncio.create_task(self._scans())
 
     def close(self):
         """Stop looking for what is new."""
@@ -230,7 +244,7 @@ class Topics:
             for id, el in await self.stored(node, ids):
                 if id == "will":
                     self._willed(node, el, True)
-                elif not fetching[node] and (el.children or new):
+                elif not fetching.get(node) and (el.children or new):
                     found.append((topic, message(el)))
         except StanzaError as e:
             if e.condition == "item-not-found":
@@ -280,7 +294,9 @@ class Topics:
         late = stanza.find("delay", "urn:xmpp:delay")
         items = event.find("items")
         if stanza.truncated or not items:
-            self.dropped += bool(stanza.truncated)
+            if stanza.truncated:
+                self.dropped += 1
+                self.client.log("a message was too long, or there was no memory for it")
             return
         node = items.get("node")
         topic = mapping.topic(node)

@@ -21,10 +21,8 @@ async def leave(topics, topic, msg, retain, qos):
     """Leave a will, and tell the people who share topics that one is there: their servers will
     tell them when one has gone (RFC 6121 section 4.6)."""
     client = topics.client
-    retain = "1" if retain else None
-    await topics.publish(
-        topic, msg, False, 1, "will", jid=client.jid, retain=retain, will=str(qos)
-    )
+    attrs = {"jid": client.jid, "retain": "1" if retain else None, "will": str(qos)}
+    await topics.publish(topic, msg, False, 1, "will", attrs)
     for person in topics.people:
         await client.send(Element("presence", None, {"to": person}))
 
@@ -36,14 +34,8 @@ async def take_back(topics, topic):
 
 def watched(topics, node, el, stored):
     """Take the will `el` of a node; `stored`: its owner may have gone long ago."""
-    will = [
-        node,
-        el.get("jid"),
-        mapping.message(el),
-        el.get("retain"),
-        el.get("will"),
-        el.get("n"),
-    ]
+    get = el.get
+    will = [node, get("jid"), mapping.message(el), get("retain"), get("will"), get("n")]
     topics.wills.append(will)
     if stored:
         asyncio.create_task(_look(topics, will))
@@ -69,8 +61,9 @@ async def fire(topics, will):
     node, _, msg, retain, qos, n = will
     topic = mapping.topic(node)
     try:
-        await topics.publish(topic, msg, bool(retain), int(qos or 0), n=n)
-        await take_back(topics, topic)
+        await topics.publish(topic, msg, bool(retain), int(qos or 0), None, {"n": n})
+        if node not in [w[0] for w in topics.wills]:  # else they have left another one
+            await take_back(topics, topic)
     except (mapping.MQTTException, OSError):
         # It is not ours to publish: it is known here, then
         topics.dropped += 1

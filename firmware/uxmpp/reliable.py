@@ -26,6 +26,7 @@ class ReliableStream(Stream):
         self._fast = fast
         self._sm = sm
         self._names = ()
+        self.offline = False
 
     async def login(self, tls, direct, password, plain=False, keys=None):
         """As Stream.login(), but for what it returns: (keys, whether the session is an earlier
@@ -101,6 +102,8 @@ class ReliableStream(Stream):
         ask = super().ask(name, first, inline)
         self._fast.offer(ask, self._names)
         bind = ask.find("bind", "urn:xmpp:bind:0")
+        if bind and self.offline:
+            ask.children.remove(bind)
         if bind and self._sm.xmlns in self._names:
             self._sm.offer(ask, bind)
         return ask
@@ -112,6 +115,9 @@ class ReliableClient(Client):
     `keys`, those of sasl.Scram, are set, there need not be a password."""
 
     keys = None
+    #: Whether what the server kept while there was no session is wanted: it is cleared by Bind 2
+    #: (XEP-0386 section 3.2), so that new sessions are bound as in RFC 6120, then.
+    offline = False
     #: The most bytes of stanzas that are written at once; a longer one is written alone.
     max_write = 768
 
@@ -166,7 +172,7 @@ class ReliableClient(Client):
         sm.end()
         sm.on = False
         sm.queue = []
-        self.queue.append(b"</stream:stream>")
+        self.rest = [b"</stream:stream>"]
         self._moved.set()
         while self.online:
             await asyncio.sleep(0.01)
@@ -194,6 +200,7 @@ class ReliableClient(Client):
         state = self.state
         kept = dict(state)
         stream = ReliableStream(connection, self.account, self.fast, self.sm)
+        stream.offline = self.offline
         try:
             keys, resumed = await stream.login(
                 self._tls, direct, self._password, self._plain, state.get("keys") or self.keys
@@ -256,7 +263,9 @@ class ReliableClient(Client):
     def _take(self):
         sm = self.sm
         if not sm.on:
-            return sm.rest() or super()._take()
+            rest = self.rest or sm.rest()
+            self.rest = []
+            return rest or super()._take()
         rest = self.rest or sm.take(self.queue)
         self.dropped += sm.dropped
         sm.dropped = 0
