@@ -8,11 +8,11 @@ from binascii import hexlify
 from uxmpp.client import StanzaError
 from uxmpp.xml import Element
 
+from .memory import forget
 from .access import Access, Asker
 from .builtin import declare
 from .clock import Clock, parse as parse_time
 from .guard import Guard
-from .memory import forget
 from .presence import Presence
 from .registry import Command, Control, Event, Occupancy, Registry, Sensor, Setting, show
 from .reports import Reports
@@ -119,6 +119,21 @@ class Thing:
         from .files import Incoming
 
         return self._declare(Incoming, name, options)
+
+    def topic(self, name):
+        """Have a function called with each message that is published to a topic of MQTT's kind,
+        or to those that a filter such as "garden/+/temperature" matches: a decorator. It gets the
+        topic, a str, and the message, bytes. Raises umqtt's MappingError."""
+        from .topics import of
+
+        return of(self).on(name)
+
+    def publish(self, *args, **options):
+        """Publish to a topic: `topic, msg, retain=False, qos=0`, as umqtt has them. To be awaited;
+        with `qos` 1 until the service has it. Raises umqtt's MQTTException, OSError."""
+        from .topics import of
+
+        return of(self).publish(*args, **options)
 
     def task(self, f):
         """Have the coroutine function `f` run as long as the device does, begun anew where it

@@ -94,7 +94,7 @@ class Access:
 
             Pairing(self, thing)
         client.accepts = self._accepts
-        client.on("presence", None, self._presence)
+        client.on("presence", None, self.presence)
         client.on("set", ROSTER, self._push)
         client.on("features", "urn:xmpp:features:pre-approval", self._offer)
 
@@ -255,8 +255,8 @@ class Access:
             return e.xmlns[-4:] == "/ibb" and (el.get("from"), e.get("sid")) in streams.open
         return False
 
-    async def _presence(self, stanza, payload):
-        # From people with a role only; the client has dropped all others
+    async def presence(self, stanza, payload):
+        """Handle a presence: of people with a role, the client has dropped that of others."""
         sender = stanza.get("from")
         person = bare(sender)
         if stanza.get("type") == "subscribe":

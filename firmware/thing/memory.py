@@ -3,6 +3,9 @@
 import gc
 import sys
 
+if hasattr(gc, "threshold"):
+    gc.threshold(4096)  # Thing.gc_threshold; what is imported next takes memory, too
+
 
 def forget(name):
     """Free the memory of a module: its name in this package, or the whole one, "uxmpp.http". It

@@ -7,14 +7,18 @@ from uxmpp.xep.pubsub import XMLNS, form, query
 _OWNER = XMLNS + "#owner"
 
 
-async def prepare(thing, to, node, access):
+async def prepare(thing, to, node, access, role=None, items=1, more=()):
     """Have `node` of the service `to`, None for the own account, made or configured: it keeps one
-    item, `access` is "presence" or "whitelist", never open to all. People with a role are its
-    members; others who were become outcasts without a subscription. Raises StanzaError,
-    OSError."""
+    item, or none, `access` is "presence" or "whitelist", never open to all; `more`: as form() has
+    it. People with a role are its members, or with `role` those of at least that one publishers;
+    others who were become outcasts without a subscription. Raises StanzaError, OSError."""
     client = thing.client
-    people = [p for p, _ in thing.access.people() if p != client.account]
-    wanted = form("#node_config", access)
+    member = "publisher" if role else "member"
+    who = thing.access
+    people = [p for p, _ in who.people() if p != client.account]
+    if role:
+        people = [p for p in people if who.allows(p, role)]
+    wanted = form("#node_config", access, items, more)
     ask, change = query(_OWNER, "configure", node)
     change.children.append(wanted)
     try:
@@ -43,15 +47,15 @@ async def prepare(thing, to, node, access):
         missing = people[:] if none == "outcast" else []
         for el in told.elements():
             person = el.get("jid")
-            role = el.get(kind)
+            has = el.get(kind)
             if bare(person) not in people:
-                if role not in ("none", "outcast", "owner"):
+                if has not in ("none", "outcast", "owner") and bare(person) != client.account:
                     out = {"jid": person, kind: none, "subid": el.get("subid")}
                     change.add(kind, None, out)
-            elif person in missing and role not in ("none", "outcast"):
+            elif person in missing and has in (member, "owner"):
                 missing.remove(person)
         for person in missing:
-            change.add(kind, None, {"jid": person, kind: "member"})
+            change.add(kind, None, {"jid": person, kind: member})
         if change.children:
             await client.iq("set", ask, to)
         if not out and none == "outcast":  # else somebody may have subscribed again in between

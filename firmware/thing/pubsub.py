@@ -20,8 +20,11 @@ roster; at a service, and on an account with other contacts, they are the member
 (Some services, as ejabberd's, tell everybody the names of their nodes, but not what is in them.)
 The node of a declaration that is no more stays as it is.
 
+With "mqtt" for its payload, at a service, a node is a topic with a retained message as programs
+for MQTT know it, and PREFIX/NAME/set is one by which they set: see `mqtt`.
+
 Configuration, `pubsub`: {"service": JID (none: the own account), "prefix": text (the local part of
-the account), "payload": "json" or "fields" ("json"), "min_s": seconds (1)}.
+the account), "payload": "json", "fields" or "mqtt" ("json"), "min_s": seconds (1)}.
 """
 
 import asyncio
@@ -43,6 +46,8 @@ class Pubsub:
     longer and longer pauses."""
 
     features = ()
+    #: The Mqtt of payload "mqtt", else None.
+    mqtt = None
     #: Seconds between two items of a node at least, and between two looks at what is due.
     min_s = 1
     tick_s = 0.2
@@ -79,9 +84,13 @@ class Pubsub:
         if prefix is None:
             prefix = split(self._thing.client.account)[0]
         self._payload = payload
-        if payload not in ("json", "fields") or not 0 <= min_s <= 86400:
-            raise ValueError("payload must be json or fields, min_s up to 86400")
+        if payload not in ("json", "fields", "mqtt") or not 0 <= min_s <= 86400:
+            raise ValueError("payload must be json, fields or mqtt, min_s up to 86400")
         self.min_s = min_s
+        if payload == "mqtt":
+            from .mqtt import Mqtt
+
+            self.mqtt = Mqtt(self._thing, self, self._service, prefix + "/")
         self._prefix = prefix + "/"
 
     async def online(self):
@@ -92,6 +101,8 @@ class Pubsub:
         self._rest = {}
         self._ready = []
         self._said = []
+        if self.mqtt:
+            self.mqtt.begin()
 
     def changed(self, entry):
         """`entry` has a value to be published."""
@@ -120,6 +131,8 @@ class Pubsub:
         while self._prefix:
             await asyncio.sleep(self.tick_s)
             self._now = now = self._now + 1
+            if self.mqtt:
+                await self.mqtt.prepare()
             entries = list(self._dirty)
             for entry in entries:
                 name = entry.name
@@ -131,7 +144,7 @@ class Pubsub:
                 last = (entry.value, entry.error)
                 when = entry.when
                 try:
-                    await self._publish(entry)
+                    await (self.mqtt or self).publish(entry)
                     pause = 0
                 except Exception as e:  # of a value that has no text, too
                     self._rest.pop(name, None)
@@ -140,12 +153,13 @@ class Pubsub:
                         break
                     last = None
                     wait = pause = min(max(2 * pause, self.first_pause_s), self.max_pause_s)
-                    self._failed(name, self._thing.why(e))
+                    self.failed(name, self._thing.why(e))
                 self._rest[name] = (now + int(wait / self.tick_s) + 1, pause, last, when)
             if entries:
                 forget("nodes")
 
-    def _failed(self, name, why):
+    def failed(self, name, why):
+        """Count that the node of `name` failed, and log why, each reason once in a session."""
         self.failures += 1
         if name in self._ready:
             self._ready.remove(name)
@@ -153,7 +167,8 @@ class Pubsub:
             self._said.append(why)
             self._thing.log("pubsub: {}{}: {}".format(self._prefix, name, why))
 
-    async def _publish(self, entry):
+    async def publish(self, entry):
+        """Publish the value of a declaration. Raises StanzaError, OSError."""
         thing = self._thing
         ready = self._ready
         if isinstance(entry, Command) and entry.role != "viewer":

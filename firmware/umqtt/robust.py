@@ -33,12 +33,17 @@ class MQTTClient(simple.MQTTClient):
                 self.delay(i)
 
     def publish(self, topic, msg, retain=False, qos=0):
-        """As simple's, until it is done: at least once."""
+        """As simple's, until it is done: at least once. A message that is large is given up when
+        it has cut the line more than `max_cuts` times."""
+        cuts = 0
         while True:
             try:
                 return super().publish(topic, msg, retain, qos)
             except OSError as e:
                 self.log(False, e)
+                cuts += 1
+                if cuts > self.max_cuts:
+                    self._too_large(e, topic, msg)
             self.reconnect()
 
     def wait_msg(self):

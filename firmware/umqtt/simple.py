@@ -14,7 +14,7 @@ from uxmpp.reliable import ReliableClient
 from uxmpp.stream import StreamError
 from uxmpp.xml import Element
 
-from . import mapping
+from . import forget, mapping
 from .mapping import MappingError, MQTTException  # noqa: F401
 
 # CONNACK's (MQTT 3.1.1, section 3.2.2.3)
@@ -29,16 +29,25 @@ class _Line(ReliableClient):
     """A client that reads no further while there is no room for what it has read, as a socket
     would not, and that knows a session from the one it had begun with."""
 
-    mine = None  # which session is the one of the last connect()
+    mine = None  # which session is the one of the last connect(), 0 when it was given up
     room = lost = None
+    max_write = 512  # what makes a node is longer, goes alone, and is not copied
 
     async def read(self, stream):
         while True:
             el = await stream.read()
             self._silent = 0
+            if el.truncated:
+                self.dropped += 1
+                self.log("skipped: longer than uxmpp.xml.Parser.max_stanza, or no memory")
             self._route(el)
             await asyncio.sleep(0)
             await self.room()
+
+    async def send(self, el, acked=None):
+        if self.mine == 0:  # nothing would come back
+            raise OSError(_ECONNABORTED, "the session was lost")
+        await super().send(el, acked)
 
     def on_line(self):
         self.lost = self.mine is not None and self.mine != self.sessions
@@ -63,6 +72,9 @@ class MQTTClient:
     max_cuts = 3
     #: The most bytes of a message.
     max_bytes = 65536
+    #: From so many bytes on a message may be above what a server takes: that is at least 10,000
+    #: bytes, with all that is around it (RFC 6120, section 13.12).
+    large = 4000
 
     def __init__(
         self, client_id, server, port=0, user=None, password=None, keepalive=0, ssl=False,
@@ -111,8 +123,6 @@ class MQTTClient:
         `clean_session` ends them. Raises MQTTException, with CONNACK's codes, and OSError."""
         if not self.client:
             self._setup()
-            if hasattr(gc, "threshold") and gc.threshold() < 0:
-                gc.threshold(4096)  # else the heap is soon in pieces
         self._end()
         client = self.client
         client.failures = 0
@@ -130,7 +140,8 @@ class MQTTClient:
             return self._run(self._begin(clean_session))
         except MQTTException:
             if client.online:
-                self._run(client.close())
+                self._task = None  # as in _leave()
+                self._run(self._close())
             self._end()
             raise
         except OSError:  # what there is to resume is resumed with the next one
@@ -192,9 +203,10 @@ class MQTTClient:
 
     def _setup(self):
         from .settings import login
-        from .topics import Topics
 
-        options, keys, people = login(self.user, self.pswd, self.port, self.ssl_params)
+        options, keys, self.people, self.server = login(self)
+        del login
+        forget("settings")
         try:
             self.client = client = _Line(**options)
         except (ValueError, OSError) as e:  # its kind is another one on CPython
@@ -212,13 +224,7 @@ class MQTTClient:
         client.state["agent"] = "-".join(
             (n[:8], n[8:12], "5" + n[12:15], "a" + n[15:18], n[18:30])
         )
-        people = people if self.people is None else self.people
-        self.topics = topics = Topics(client, self.server, people)
-        topics.max_bytes = self.max_bytes
-        topics.on_message = self._take
         self._stir = asyncio.Event()
-        if people:
-            client.on("message", None, self._said)
 
     # In the loop
 
@@ -239,28 +245,41 @@ class MQTTClient:
             if client.failures > 1 or cuts > self.max_cuts or client.lost or not client.sm.id:
                 break
         self._error = error
+        client.mine = 0
         for entry in client.iqs.values():
             entry[1].set()
         self._stir.set()
 
     async def _begin(self, clean):
         client = self.client
-        topics = self.topics
         while not client.online:
             if self._error:
                 raise _why(self._error)
             await asyncio.sleep(0.01)
         client.mine = client.sessions
+        topics = self.topics
+        if not topics:
+            # The login takes much memory, and leaves it: these are loaded after it
+            gc.collect()
+            from .topics import Topics
+
+            self.topics = topics = Topics(client, self.server, self.people)
+            topics.max_bytes = self.max_bytes
+            topics.on_message = self._take
+            if self.people:
+                client.on("message", None, self._said)
         try:
             there = await topics.session(clean)
         except StanzaError as e:
+            e = topics.refused(e, "no PubSub service")
+            if isinstance(e, OSError):
+                raise e
             from .service import find
 
             topics.service = found = await find(client, self.server)
             if not found:
                 topics.service = self.server
-                text = "{}: no PubSub service: {}".format(self.server, e.text or e.condition)
-                raise MQTTException(_NO_SERVICE, text)
+                raise MQTTException(_NO_SERVICE, e.args[1])
             there = await topics.session(clean)
         except OSError:
             # Some services say nothing where a node has gone to which there was a subscription
@@ -269,7 +288,6 @@ class MQTTClient:
             ask = Element("query", "http://jabber.org/protocol/disco#info")
             await client.iq("get", ask, topics.service)
             there = 0
-        await topics.available(clean)
         if self.lw_topic:
             from .will import leave
 
@@ -284,12 +302,21 @@ class MQTTClient:
         if not self.client.offline:
             await self.topics.forget()
         await self.client.send(Element("presence", None, {"type": "unavailable"}))
-        await self.client.close()
+        self._task = None  # it ends by itself, and that is no error
+        await self._close()
+
+    async def _close(self):
+        from uxmpp.suspend import close
+
+        await close(self.client)
 
     async def _sent(self):
+        # Where the line has been cut, there is another one, or none for good
         client = self.client
-        while client.online and (client.queue or client.rest):
-            await asyncio.sleep(0)
+        while not self._error and (client.queue or client.rest or not client.online):
+            await asyncio.sleep(0 if client.online else 0.005)
+        if self._error and self._task:
+            raise _why(self._error)
         await asyncio.sleep(0)
 
     async def _boxed(self, coro, box):
@@ -308,11 +335,15 @@ class MQTTClient:
             self._stir.clear()
             await self._stir.wait()
 
-    async def _ping(self):
+    async def _there(self):
         try:
             await self.client.iq("get", Element("ping", "urn:xmpp:ping"))
-        except StanzaError:  # it is there
+        except StanzaError:  # it is
             pass
+
+    async def _ping(self):
+        try:
+            await self._there()
         except OSError:
             return
         self._pongs += 1
@@ -327,11 +358,12 @@ class MQTTClient:
         self._stir.set()
 
     def _accepts(self, jid, el):
-        return jid in self.topics.people or self.topics.accepts(jid)
+        topics = self.topics
+        return topics is not None and (jid in topics.people or topics.accepts(jid))
 
     def _said(self, el, _):
         body = el.find("body")
-        if not body or not el.get("from") or self.topics.accepts(el.get("from").split("/")[0]):
+        if not body or (el.get("from") or "").split("/")[0] not in self.topics.people:
             return None
         from .chat import answer
 
@@ -340,8 +372,23 @@ class MQTTClient:
     # Outside of it
 
     def _do(self, name, *args):
+        # The line may have been cut while the program was busy: that has to be seen first
+        drive(_rounds(6))
         self._check()
-        return self._run(getattr(self.topics, name)(*args))
+        try:
+            return self._run(getattr(self.topics, name)(*args))
+        except OSError as e:
+            client = self.client
+            if self._error or not client.online:
+                # A session whose line is cut is resumed, unless the server had enough of it
+                if name == "publish" and (client.lost or isinstance(self._error, StreamError)):
+                    self._too_large(e, *args)
+                raise
+            if e.args[0] != _ECONNABORTED:  # it cannot be reached now
+                raise
+            # With another line it would be the same, unless the server is as silent
+            self._run(self._there())
+            raise MQTTException(mapping.REFUSED, e.args[-1])
 
     def _run(self, coro):
         # The callback is called here, as it may do the same
@@ -354,18 +401,16 @@ class MQTTClient:
             if self._inbox:
                 self._deliver()
         e = box[1]
-        if isinstance(e, OSError):
-            e = self._failed() if self._error else _why(e)
+        if isinstance(e, (OSError, StanzaError)):
+            e = _why(self._error or e)  # what the session ended with says more
         if e:
             raise e
         return box[0]
 
-    def _failed(self):
-        # What the session ended with says more
-        e = self._error
-        if isinstance(e, StreamError) and "policy-violation" in str(e):
-            return MQTTException(mapping.TOO_LARGE, str(e))
-        return _why(e)
+    def _too_large(self, e, topic, msg, *_):
+        if len(msg) > self.large:
+            text = "a message of {} bytes, which may be above the server's limit: {}"
+            raise MQTTException(mapping.TOO_LARGE, text.format(len(msg), e.args[-1]))
 
     def _check(self):
         if not self._task:

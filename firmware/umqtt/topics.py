@@ -10,16 +10,17 @@ from binascii import hexlify
 
 from uxmpp.client import StanzaError
 from uxmpp.jid import bare
-from uxmpp.xep.pubsub import XMLNS, query
 from uxmpp.xml import Element
 
-from . import mapping
+from . import forget, mapping
 from .mapping import MappingError, MQTTException, matches, message, payload
 
+XMLNS = "http://jabber.org/protocol/pubsub"
 EVENT = XMLNS + "#event"
 KEPT = 1
 CLEAN = 2
 _DISCO = "http://jabber.org/protocol/disco#items"
+_EHOSTUNREACH = 113
 # What the service says, and the code for it
 _CODES = {
     "forbidden": mapping.NOT_AUTHORIZED,
@@ -29,6 +30,12 @@ _CODES = {
     "policy-violation": mapping.TOO_LARGE,
     "resource-constraint": mapping.QUOTA,
 }
+
+
+def query(xmlns, name, node):
+    """As uxmpp.xep.pubsub's, which would be loaded for it."""
+    ask = Element("pubsub", xmlns)
+    return ask, ask.add(name, None, {"node": node})
 
 
 class Topics:
@@ -58,9 +65,13 @@ class Topics:
         self.filters = []
         self.subscribed = []
         self.dropped = 0
-        #: The last wills of others: [node, jid, msg, retain, qos, id].
+        #: The last wills of others: [node, jid, msg, retain, qos, id]; the node of one's own, and
+        #: those who share it.
         self.wills = []
-        #: The nodes that are known to be there: which item was the last, "current" or "message".
+        self.will = None
+        self.owners = ()
+        #: The nodes that are known to be there: which item was the last, "current" or "message",
+        #: None where that is not known.
         self.known = {}
         #: What comes late was kept while there was no session: KEPT, or CLEAN where it is not
         #: wanted; None when all that has come.
@@ -68,25 +79,38 @@ class Topics:
         self._seen = []
         self._fetching = {}  # node -> whether its retained message came by itself meanwhile
         self._poll = None
-        client.on("message", EVENT, self._event)
-        client.on("presence", None, self._presence)
+        client.on("message", EVENT, self.event)
+        client.on("presence", None, self.presence)
 
     def accepts(self, jid):
         """Whether a stanza from the bare JID `jid` is for these topics."""
-        return jid == self.service or jid in [bare(w[1]) for w in self.wills]
+        return jid == self.service or jid in self.owners or jid in [bare(w[1]) for w in self.wills]
 
     async def session(self, clean):
-        """A session began: how many subscriptions there were; `clean`: they are removed. Raises
-        StanzaError where there is no PubSub, OSError."""
-        answer = await self._ask("get", "subscriptions", None)
-        found = answer and answer.find("subscriptions")
-        found = found.elements() if found else []
+        """A session began: be there for what is published. Returns how many subscriptions there
+        were; `clean`: they are removed, else what was published while there was no session comes
+        first. Raises StanzaError where there is no PubSub, OSError."""
+        self.old = CLEAN if clean else KEPT
         self._seen = []
         if clean:
             self.filters = []
             self.subscribed = []
-            for el in found:
+            self.wills = []
+        try:
+            await self.client.send(Element("presence"))
+            # What is asked after it is answered after what was kept
+            answer = await self._ask("get", "subscriptions", None)
+            found = answer and answer.find("subscriptions")
+            found = found.elements() if found else []
+            for el in found if clean else ():
                 await self._unsubscribe(el.get("node"), el.get("jid"), el.get("subid"))
+        finally:
+            self.old = None
+        self._look()
+        if self.wills:
+            from .will import look
+
+            asyncio.create_task(look(self, self.wills[:]))
         return len(found)
 
     async def forget(self):
@@ -102,22 +126,6 @@ class Topics:
             await self.client.iq("set", ask, self.service)
         except StanzaError:  # it ended by itself
             pass
-
-    async def available(self, clean):
-        """Be there for what is published; what was while there was no session comes first."""
-        client = self.client
-        self.old = CLEAN if clean else KEPT
-        await client.send(Element("presence"))
-        self._look()
-        # It is sent before the answer to what is asked now
-        asyncio.create_task(self._all_came())
-
-    async def _all_came(self):
-        try:
-            await self.client.iq("get", Element("ping", "urn:xmpp:ping"))
-        except (StanzaError, OSError):
-            pass
-        self.old = None
 
     async def publish(self, topic, msg, retain=False, qos=0, item=None, attrs=None):
         """Publish `msg`, bytes or str: with `qos` 1 until the service has it. Raises
@@ -138,12 +146,12 @@ class Topics:
         known = self.known
         if node not in known:
             await self._make(topic, node)
-            while len(known) >= self.max_known:
-                known.pop(next(iter(known)))
         ask, change = query(XMLNS, "publish", node)
         item = item or ("current" if retain else "message")
         known[node] = item
         change.add("item", None, {"id": item}).children.append(payload(msg, attrs))
+        if size > 1000:
+            ask.to_bytes()  # without the memory for it, it would be dropped later on, unsaid
         if qos:
             try:
                 await self._iq("set", ask, topic)
@@ -159,11 +167,13 @@ class Topics:
         what is retained, as a list of (topic, msg). Raises MQTTException, OSError."""
         wanted = mapping.topic_filter(wanted)
         if "+" in wanted or "#" in wanted:
-            if wanted not in self.filters:
-                if len(self.filters) >= self.max_filters:
-                    raise MQTTException(mapping.QUOTA, "too many filters: Topics.max_filters")
-                self.filters.append(wanted)
+            new = wanted not in self.filters
+            if new and len(self.filters) >= self.max_filters:
+                raise MQTTException(mapping.QUOTA, "too many filters: Topics.max_filters")
             found = await self._scan([wanted])
+            # What comes from now on is new
+            if new:
+                self.filters.append(wanted)
             self._look()
         else:
             node = mapping.node(wanted)
@@ -191,6 +201,12 @@ class Topics:
         topic = mapping.topic_name(topic)
         try:
             await share(self, mapping.node(topic), people)
+            if self.will == mapping.node(topic):
+                from .will import tell
+
+                await tell(self)
+        except ValueError as e:
+            raise MappingError(mapping.REFUSED, str(e))
         except StanzaError as e:
             raise self.refused(e, topic)
 
@@ -204,8 +220,10 @@ class Topics:
         return _items(found) if found else []
 
     def refused(self, e, topic):
-        """The MQTTException for a StanzaError."""
-        text = "{}: {}: {}".format(self.service, topic, e.text or e.condition)
+        """The MQTTException for a StanzaError, or OSError where the service is out of reach."""
+        text = "{}: {}: {}".format(self.service, topic[:64], e.text or e.condition)
+        if e.condition.startswith("remote-server-"):
+            return OSError(_EHOSTUNREACH, text)
         return MQTTException(_CODES.get(e.condition, mapping.REFUSED), text)
 
     async def _ask(self, kind, name, node):
@@ -225,6 +243,13 @@ class Topics:
             await make(self, node)
         except StanzaError as e:
             raise self.refused(e, topic)
+        finally:
+            del make
+            forget("nodes")
+        known = self.known
+        while len(known) >= self.max_known:
+            known.pop(next(iter(known)))
+        known[node] = None
 
     async def _subscribe(self, topic, node, new=False):
         # What is retained, None where the node is not there; `new`: what it holds came after the
@@ -249,7 +274,9 @@ class Topics:
         except StanzaError as e:
             if e.condition == "item-not-found":
                 return None
-            raise self.refused(e, topic)
+            # The service says so of a node that keeps no items: there is a subscription
+            if e.condition != "feature-not-implemented" or node not in self.subscribed:
+                raise self.refused(e, topic)
         except ValueError:
             self.dropped += 1
         finally:
@@ -288,28 +315,27 @@ class Topics:
                 self.dropped += 1
                 self.client.log("wildcards: " + str(e.args[-1]))
 
-    def _event(self, stanza, event):
+    def event(self, stanza, event):
+        """Handle the event in a message."""
         if bare(stanza.get("from") or "") != self.service:
             return
         late = stanza.find("delay", "urn:xmpp:delay")
         items = event.find("items")
         if stanza.truncated or not items:
-            if stanza.truncated:
-                self.dropped += 1
-                self.client.log("a message was too long, or there was no memory for it")
             return
         node = items.get("node")
         topic = mapping.topic(node)
         for id, el in _items(items) if topic else ():
             n = el.get("n")
             if id == "will":
-                self._willed(node, el)
+                self._willed(node, el, late)
                 continue
             if node in self.known:
                 self.known[node] = id
             if id == "current" and node in self._fetching:
                 self._fetching[node] = True
-            if late and (n in self._seen or self.old and self._unkept(el)):
+            # A last will may be published by two of those who share it
+            if n in self._seen or self.old and self._unwanted(el, late):
                 continue
             self.wills = [w for w in self.wills if w[5] != n]
             if n:
@@ -318,9 +344,9 @@ class Topics:
                     self._seen.pop(0)
             self._deliver(topic, el)
 
-    def _unkept(self, el):
-        # A broker keeps messages with QoS 0 for nobody who is away, and none for a clean session
-        return self.old == CLEAN or el.xmlns == mapping.XMLNS and not el.get("qos")
+    def _unwanted(self, el, late):
+        # A clean session begins with nothing, and a broker keeps no messages with QoS 0
+        return self.old == CLEAN or late and el.xmlns == mapping.XMLNS and not el.get("qos")
 
     def _deliver(self, topic, el):
         try:
@@ -330,14 +356,15 @@ class Topics:
             return
         self.on_message(topic, msg)
 
-    def _willed(self, node, el, stored=False):
+    def _willed(self, node, el, stored):
         self.wills = [w for w in self.wills if w[0] != node]
         if el.get("jid") and len(self.wills) < self.max_wills:
             from .will import watched
 
             watched(self, node, el, stored)
 
-    def _presence(self, stanza, payload):
+    def presence(self, stanza, payload):
+        """Handle a presence: who has gone may have left a last will."""
         if stanza.get("type") == "unavailable":
             for will in self.wills:
                 if will[1] == stanza.get("from"):

@@ -18,13 +18,29 @@ _GONE = ("service-unavailable", "recipient-unavailable", "item-not-found", "gone
 
 
 async def leave(topics, topic, msg, retain, qos):
-    """Leave a will, and tell the people who share topics that one is there: their servers will
-    tell them when one has gone (RFC 6121 section 4.6)."""
+    """Leave a will, and tell those who share its topic that one is there."""
     client = topics.client
     attrs = {"jid": client.jid, "retain": "1" if retain else None, "will": str(qos)}
     await topics.publish(topic, msg, False, 1, "will", attrs)
-    for person in topics.people:
-        await client.send(Element("presence", None, {"to": person}))
+    topics.will = mapping.node(mapping.topic_name(topic))
+    await tell(topics)
+
+
+async def tell(topics):
+    """Tell those who share the topic of one's own will that one is there, and hear them: their
+    servers will tell them when one has gone (RFC 6121 section 4.6), or they ask."""
+    from . import forget
+    from .nodes import owners
+
+    topics.owners = topics.people
+    try:
+        topics.owners = await owners(topics, topics.will)
+    except StanzaError:  # it is somebody else's
+        pass
+    del owners
+    forget("nodes")
+    for person in topics.owners:
+        await topics.client.send(Element("presence", None, {"to": person}))
 
 
 async def take_back(topics, topic):
@@ -38,17 +54,19 @@ def watched(topics, node, el, stored):
     will = [node, get("jid"), mapping.message(el), get("retain"), get("will"), get("n")]
     topics.wills.append(will)
     if stored:
-        asyncio.create_task(_look(topics, will))
+        asyncio.create_task(look(topics, (will,)))
 
 
-async def _look(topics, will):
-    try:
-        await topics.client.iq("get", Element("ping", "urn:xmpp:ping"), will[1])
-    except StanzaError as e:
-        if e.condition in _GONE:
-            await fire(topics, will)
-    except OSError:  # who is busy does not answer
-        pass
+async def look(topics, wills):
+    """Publish those of `wills` whose owners have gone unseen."""
+    for will in wills:
+        try:
+            await topics.client.iq("get", Element("ping", "urn:xmpp:ping"), will[1])
+        except StanzaError as e:
+            if e.condition in _GONE:
+                asyncio.create_task(fire(topics, will))
+        except OSError:  # who is busy does not answer
+            pass
 
 
 async def fire(topics, will):

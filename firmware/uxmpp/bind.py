@@ -24,7 +24,10 @@ async def bind(stream, sasl2, sm):
         if await _manage(stream, sm, Element("resume", _SM, {"h": str(sm.h), "previd": sm.id})):
             return True
     ask = Element("iq", None, {"type": "set", "id": "bind"})
-    ask.add("bind", _BIND)
+    resource = getattr(stream, "resource", None)
+    wanted = ask.add("bind", _BIND)
+    if resource:
+        wanted.add("resource", None, None, resource)
     await stream.write(ask)
     el = await stream.expect("iq", "jabber:client")
     bound = el.find("bind", _BIND)

@@ -163,20 +163,6 @@ class ReliableClient(Client):
         else:
             await super().send(el)
 
-    async def close(self):
-        """Send what waits, and end the session and its stream: there is nothing to resume."""
-        while self.online and (self.queue or self.rest):
-            await asyncio.sleep(0.01)
-        # Nothing may follow, neither a question nor what comes again
-        sm = self.sm
-        sm.end()
-        sm.on = False
-        sm.queue = []
-        self.rest = [b"</stream:stream>"]
-        self._moved.set()
-        while self.online:
-            await asyncio.sleep(0.01)
-
     async def session(self):
         self.beats += 1
         try:
@@ -201,6 +187,10 @@ class ReliableClient(Client):
         kept = dict(state)
         stream = ReliableStream(connection, self.account, self.fast, self.sm)
         stream.offline = self.offline
+        if self.offline and "agent" in state:
+            # The same client is the same resource: what the server holds for its last session,
+            # which may have ended without a word, is for this one then
+            stream.resource = "uxmpp." + state["agent"][:8]
         try:
             keys, resumed = await stream.login(
                 self._tls, direct, self._password, self._plain, state.get("keys") or self.keys

@@ -1,5 +1,7 @@
-"""A session that outlives the program that began it (XEP-0198): what is kept of it before a board
-sleeps deeply, and how the next boot goes on with it. Loaded only for that."""
+"""How the session of a program that ends is ended, or outlives it (XEP-0198): what is kept of it
+before a board sleeps deeply, and how the next boot goes on with it. Loaded only for that."""
+
+import asyncio
 
 from .jid import bare
 
@@ -41,3 +43,19 @@ def resume(client, kept):
     sm.acked = kept["acked"]
     sm.id = kept["id"]
     client.jid = kept["jid"]
+
+
+async def close(client):
+    """Send what waits in a ReliableClient, and end its session and stream (RFC 6120 section 4.4):
+    there is nothing to resume."""
+    while client.online and (client.queue or client.rest):
+        await asyncio.sleep(0.01)
+    # Nothing may follow, neither a question nor what comes again
+    sm = client.sm
+    sm.end()
+    sm.on = False
+    sm.queue = []
+    client.rest = [b"</stream:stream>"]
+    client._moved.set()
+    while client.online:
+        await asyncio.sleep(0.01)

@@ -24,13 +24,21 @@ def query(xmlns, name, node):
 
 def form(kind, access, items=1, more=()):
     """What a node should be like, as a form of type `kind`, "#node_config": it keeps so many
-    items, or none; `more`: further fields, as (name, value)."""
-    made = Element("x", "jabber:x:data", {"type": "submit"})
-    for var, value in (
+    items, or none; `more`: further fields, as (name, value). Nothing in it is escaped."""
+    fields = (
         ("FORM_TYPE", XMLNS + kind),
         ("pubsub#persist_items", "1" if items else "0"),
-        ("pubsub#max_items", str(items)),
+        ("pubsub#max_items", str(items or 1)),  # some services refuse 0
         ("pubsub#access_model", access),
-    ) + more:
-        made.add("field", None, {"var": var}).add("value", None, None, value)
-    return made
+    )
+    return _Form("x", "jabber:x:data", None, fields + more)
+
+
+class _Form(Element):
+    # A tree of fields would take some KB, more than all else in a session
+
+    def _write(self, out, xmlns):
+        out.append(b"<x xmlns='jabber:x:data' type='submit'>")
+        for field in self.children:
+            out.append("<field var='{}'><value>{}</value></field>".format(*field).encode())
+        out.append(b"</x>")
