@@ -113,9 +113,10 @@ def new(
         values |= {"owners": None, "pair": accounts.pairing_code()}
     if not linux:
         values["wifi"] = _wifi(wifi, asks)
-    by_app = list(draft.SURFACES.get(values["app"] or "", draft.DEFAULT))
-    settle("surfaces", surface, lambda: _asked("Surfaces", " ".join(by_app)).split())
-    values["surfaces"] = list(values["surfaces"] or by_app)
+    by_app = draft.surfaces(values["app"], _find_app(config, values["app"]))
+    if by_app or surface:
+        settle("surfaces", surface, lambda: _asked("Surfaces", " ".join(by_app)).split())
+        values["surfaces"] = list(values["surfaces"] or by_app)
     if ca:
         ca = Path(os.path.relpath(ca, config.parent)).as_posix()
     values |= {"ca": ca, "pin": pin, "host": host, "port": port, "nameserver": nameserver}

@@ -16,8 +16,8 @@ _USED_S = 60.0
 
 
 def library(target: Path) -> None:
-    """Put `uxmpp` and `thing` as devices get them into the folder `target`. Raises MpyError,
-    LabError."""
+    """Put `uxmpp`, `thing` and `umqtt` as devices get them into the folder `target`. Raises
+    MpyError, LabError."""
     _put("library", mpy.FIRMWARE, target, mpy.compile_library)
 
 

@@ -2,7 +2,8 @@
 
 boot.py main.py slots.mpy    the loader, which no update over the air touches
 device.json ca.der …         the settings; login keys, not the password
-a/                           a slot: manifest, app.mpy, uxmpp/, thing/, what the app imports
+a/                           a slot: manifest, app.mpy, uxmpp/, thing/, what the app imports, and
+                             umqtt/ where it does
 b/                           the other slot, empty
 """
 
@@ -31,15 +32,17 @@ SLOTS = ("a", "b")
 #: The files of the loader: source, for MicroPython looks for these by name, and bytecode.
 LOADER = ("boot.py", "main.py")
 LOADER_MPY = ("slots.py",)
-#: What a device loads for a key of its own, as it does the surfaces.
-BY_KEY = ("sleep", "update")
+#: What a device loads for a key of its own, or pubsub.payload, as it does the surfaces.
+BY_KEY = ("mqtt", "sleep", "update")
 #: What a device's own files may grow to, in bytes: reports, history, what was sent to it.
 ROOM = 160 * 1024
 #: The most bytes of a file that a setting names: a certificate, a picture.
 MAX_FILE = 65536
 
 _APPS = mpy.FIRMWARE / "apps"
-_LIBRARY = ("uxmpp", "thing")
+_LIBRARY = ("uxmpp", "thing", "umqtt")
+# What only few programs use: without them it is no part of a slot
+_SELDOM = "umqtt/"
 # What stands in a slot or beside it by these names
 _TAKEN = ("app", "boot", "main", "slots", "hal", *_LIBRARY)
 
@@ -69,14 +72,15 @@ def find_app(device: DeviceFile, app: str | None = None) -> Path:
 
 def surfaces(device: DeviceFile) -> list[str]:
     """Return the surfaces that a device loads: those that its file names, and what it turns on by
-    a table of its own, such as `sleep`."""
-    return [*device.values.get("surfaces", ("chat",)), *device.values]
+    a table of its own, such as `sleep`, or by the payload of its `pubsub`."""
+    payload = device.values.get("pubsub", {}).get("payload", "json")
+    return [*device.values.get("surfaces", ("chat",)), *device.values, payload]
 
 
 def slot_files(board: Board, app: Path, surfaces: Iterable[str] | None = None) -> dict[str, bytes]:
     """Return the files of a slot by their path in it, without the manifest: the app as app.mpy,
     the library, the agent, what the app imports from beside it (or from the folder `lib` there),
-    and the board's hal and drivers.
+    and the board's hal and drivers; umqtt where the app, or one of `surfaces`, uses it.
 
     Where the flash is too small for two such slots, the parts of the agent that only other
     surfaces than `surfaces` use are left out. Raises ContentError, MpyError, SourceError.
@@ -91,8 +95,12 @@ def slot_files(board: Board, app: Path, surfaces: Iterable[str] | None = None) -
     made.update(_beside(app))
     made.update(_hardware(board))
     made.update(library())
+    unused = _unused(app, surfaces)
+    for name in unused:
+        if name.startswith(_SELDOM):
+            made.pop(name, None)
     if surfaces is not None and 2 * _blocks(made, board) + ROOM > board.fs_size:
-        for name in _unused(app, set(surfaces)):
+        for name in unused:
             made.pop(name, None)
     return dict(sorted(made.items()))
 
@@ -191,7 +199,7 @@ def app_name(app: Path) -> str:
 
 @lru_cache(maxsize=1)
 def library() -> Mapping[str, bytes]:
-    """Return the library and the agent, compiled, by path. Raises MpyError."""
+    """Return the library, the agent and umqtt, compiled, by path. Raises MpyError."""
     with tempfile.TemporaryDirectory(prefix="uxmpp-library-") as folder:
         bytecode.library(Path(folder))
         return {
@@ -241,12 +249,27 @@ def _hardware(board: Board) -> dict[str, bytes]:
     return made
 
 
-def _unused(app: Path, wanted: set[str]) -> list[str]:
-    """Return the files of library and agent that neither the app nor a wanted surface uses."""
+def _unused(app: Path, surfaces: Iterable[str] | None) -> list[str]:
+    """Return the files of library, agent and umqtt that neither the app nor one of `surfaces`
+    uses, None being all of these."""
     folders = [mpy.FIRMWARE, app.parent, app.parent / "lib"]
-    without = [f"thing.{name}" for name in {*_surfaces(), *BY_KEY} - wanted]
+    every = {*_surfaces(), *BY_KEY}
+    without = [f"thing.{name}" for name in every - set(every if surfaces is None else surfaces)]
+    if not _has_topics(app):
+        without.append("thing.topics")
     used = {_mpy(name) for name in reached.files([app], folders, without)}
     return [name for name in library() if name not in used]
+
+
+def _has_topics(app: Path) -> bool:
+    """Tell whether an app, or what it imports from its folder, may call Thing.topic() or
+    Thing.publish()."""
+    beside = reached.files([app], [app.parent, app.parent / "lib"])
+    return any(
+        isinstance(node, ast.Attribute) and node.attr in ("topic", "publish")
+        for path in (app, *beside.values())
+        for node in ast.walk(ast.parse(path.read_bytes()))
+    )
 
 
 @lru_cache(maxsize=1)

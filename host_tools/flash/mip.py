@@ -22,7 +22,7 @@ from . import mpy
 #: The packages, by the folder below firmware/ that their package.json is in: the folders that each
 #: brings. Those that are not there are left out.
 PACKAGES = {
-    "": ("uxmpp", "thing"),
+    "": ("uxmpp", "thing", "umqtt"),
     "uxmpp": ("uxmpp",),
     "thing": ("thing",),
     "umqtt": ("umqtt",),

@@ -118,13 +118,14 @@ def compile_tree(
 
 
 def compile_library(target: Path) -> list[Path]:
-    """Compile the library and the agent into the folder `target`, as devices get them: `uxmpp`
-    and `thing`, without line numbers, and with short private names. As compile_tree()."""
-    parts = [
-        compile_tree(FIRMWARE / part, target / part, opt=LIBRARY_OPT, short=True)
-        for part in ("uxmpp", "thing")
+    """Compile the library, the agent and umqtt into the folder `target`, as devices get them:
+    `uxmpp`, `thing` and `umqtt`, without line numbers, and with short private names. As
+    compile_tree()."""
+    return [
+        path
+        for part in ("uxmpp", "thing", "umqtt")
+        for path in compile_tree(FIRMWARE / part, target / part, opt=LIBRARY_OPT, short=True)
     ]
-    return parts[0] + parts[1]
 
 
 def private_names(path: Path) -> dict[str, str]:

@@ -24,7 +24,7 @@ MAX_LINE = 120
 FIRST = "Traceback (most recent call last):"
 _FRAME = re.compile(r'  File "([^"]{1,80})", line (\d{1,6})(?:, in (\S{1,80}))?\s*$')
 _ERROR = re.compile(r"([A-Za-z_][\w.]{0,60})(?:: (.*))?$")
-_LIBRARY = ("thing", "uxmpp")
+_LIBRARY = ("thing", "umqtt", "uxmpp")
 
 _ENTITIES = {
     "EPERM": "the board does not allow it, or the interface is off",

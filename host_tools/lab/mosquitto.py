@@ -1,8 +1,12 @@
 """A mosquitto server of one's own, on loopback: the other protocol, to compare with."""
 
+import base64
+import hashlib
+import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +36,7 @@ PACKAGES = debian.PackageSet(
     ),
     "mosquitto (2 or newer)",
 )
+_ITERATIONS = 101  # of PBKDF2, as mosquitto_passwd has it
 
 
 @cache
@@ -68,7 +73,8 @@ def version() -> str:
 class MosquittoServer(Server):
     """A mosquitto: `with MosquittoServer() as server:`, or start() and, at the end, close().
 
-    It lets everybody in and keeps nothing. Its files lie in a folder of its own, below `folder`
+    It lets everybody in, or only those of `accounts` (user to password), and keeps nothing longer
+    than it runs. Its files lie in a folder of its own, below `folder`
     if given, which close() removes. Its certificate is for `domain`, issued by `authority`, or
     by an authority made for it.
 
@@ -82,6 +88,7 @@ class MosquittoServer(Server):
         domain: str = DOMAIN,
         folder: Path | None = None,
         authority: Authority | None = None,
+        accounts: Mapping[str, str] | None = None,
     ) -> None:
         program = find()
         super().__init__("mosquitto", domain, 2, folder)
@@ -92,14 +99,19 @@ class MosquittoServer(Server):
             self.certificate: Certificate = self.authority.issue(
                 domain, names=("localhost",), ips=HOSTS
             )
+            passwords = None
+            if accounts is not None:
+                passwords = self.folder / "passwords"
+                passwords.touch(0o600)
+                passwords.write_text("".join(_account(*account) for account in accounts.items()))
             config = self.folder / "mosquitto.conf"
-            config.write_text(self._configuration())
+            config.write_text(self._configuration(passwords))
         self._argv = (*program, "-c", str(config))
 
-    def _configuration(self) -> str:
+    def _configuration(self, passwords: Path | None) -> str:
         lines = [
             "user root",  # else, started by root, it becomes one who may not read its files
-            "allow_anonymous true",
+            f"password_file {passwords}" if passwords else "allow_anonymous true",
             "persistence false",
             "log_dest stdout",
             "log_type all",
@@ -111,3 +123,14 @@ class MosquittoServer(Server):
             f"keyfile {self.certificate.key_pem}",
         ]
         return "\n".join(lines) + "\n"
+
+
+def _account(user: str, password: str) -> str:
+    """Return the line of an account, as mosquitto_passwd writes it."""
+    salt = os.urandom(12)
+    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _ITERATIONS)
+    return f"{user}:$7${_ITERATIONS}${_base64(salt)}${_base64(key)}\n"
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

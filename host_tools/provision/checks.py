@@ -95,6 +95,12 @@ def memory_kb(surfaces: Iterable[str]) -> float:
     return few + share * sum({**SHARES, "files": FILES_SHARE}.get(s, 0) for s in surfaces)
 
 
+def speaks_mqtt(tree: ast.Module) -> bool:
+    """Tell whether a program is one for umqtt, and no Thing."""
+    modules = set(_imports(tree))
+    return "umqtt" in modules and "thing" not in modules
+
+
 class _Found(Exception):  # noqa: N818
     def __init__(self, finding: Finding) -> None:
         self.finding = finding
@@ -334,6 +340,10 @@ class _Checker:
             yield self._wrong(("app",), f"{app}{at}: {what}")
             return
         modules = set(_imports(tree))
+        if speaks_mqtt(tree) and not self._values.get("owners"):
+            yield self._odd(
+                ("owners",), "are not named: only the device itself reads and writes its topics"
+            )
         if "hal" in modules and not board.hal:
             hals = ", ".join(b.name for b in boards.every() if b.hal)
             yield self._wrong(("app",), f"needs a watch, with hal.py: {hals}, not {board.name}")

@@ -370,8 +370,10 @@ def _check_as_device(found: DeviceFile, trusted: bool) -> None:
         except ValueError as e:
             raise _bad(found, ("timezone",), str(e)) from None
     pubsub = found.values.get("pubsub", {})
-    if pubsub.get("payload", "json") not in ("json", "fields"):
-        raise _bad(found, ("pubsub", "payload"), "must be json or fields")
+    if pubsub.get("payload", "json") not in ("json", "fields", "mqtt"):
+        raise _bad(found, ("pubsub", "payload"), "must be json, fields or mqtt")
+    if pubsub.get("payload") == "mqtt" and not pubsub.get("service"):
+        raise _bad(found, ("pubsub", "payload"), "mqtt needs a service: pubsub.service")
     if not 0 <= pubsub.get("min_s", 0) <= 86400:
         raise _bad(found, ("pubsub", "min_s"), "must be 0 to 86400 seconds")
 

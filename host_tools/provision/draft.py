@@ -2,10 +2,12 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..flash import boards
+from .checks import speaks_mqtt
 from .toml_text import value
 
 #: What an app is best reached by; others by DEFAULT.
@@ -118,7 +120,8 @@ _TEMPLATE = """\
 # ca = "web.der"
 # max_bytes = 65536
 
-# Published values: where, under which names, json or fields, and how many seconds apart.
+# Published values: where, under which names, json, fields or mqtt (docs/thing.md), and how many
+# seconds apart.
 # [pubsub]
 # service = "pubsub.example.org"
 # prefix = "greenhouse/"
@@ -137,6 +140,15 @@ def text(values: Mapping[str, Any], app: Path | None = None) -> str:
     """Return a device.toml with the settings `values`, and all others behind a `#`. `app`: the
     file of the app, whose own settings are shown."""
     return "\n".join(_lines(values, app)) + "\n"
+
+
+def surfaces(name: str | None, app: Path | None) -> list[str]:
+    """Return the surfaces that a new device has, by its app's name and file: none where it speaks
+    MQTT's way, and is no Thing."""
+    with suppress(OSError, ValueError, SyntaxError, RecursionError):
+        if app and speaks_mqtt(ast.parse(app.read_bytes())):
+            return []
+    return list(SURFACES.get(name or "", DEFAULT))
 
 
 def secret(values: Mapping[str, Any]) -> bool:

@@ -42,6 +42,7 @@ def folder(tmp_path_factory):
     (made / "text.png").write_text("no picture")
     (made / "pins.py").write_text("PINS = (4, 6)\n\nRELAY_PIN = 99\n")
     (made / "input.py").write_text("RELAY_PIN = 34\n")
+    (made / "sketch.py").write_text("from umqtt.simple import MQTTClient\n")
     (made / "broken.py").write_text("a = 1\nb = (\n")
     mine = 'title = "Mine"\nmcu = "{}"\nheap = 130000\nbootloader = "Hold BOOT."\n'
     (made / "mine.toml").write_text(mine.format("esp33"))
@@ -175,7 +176,8 @@ MISTAKES = [
     (over("[update]\nkey = 'abc'"), r":8: update\.key: must be a public key, 64 hex digits$"),
     (over(f"[update]\nkey = '{PIN}'\nconfirm_s = 5"), r":9: update\.confirm_s: must be 60 to"),
     (over("[sleep]\nevery = 0"), r":8: sleep\.every: must be 1 to 86400 s$"),
-    (over("[pubsub]\npayload = 'xml'"), r":8: pubsub\.payload: must be json or fields$"),
+    (over("[pubsub]\npayload = 'xml'"), r":8: pubsub\.payload: must be json, fields or mqtt$"),
+    (over("[pubsub]\npayload = 'mqtt'"), r":8: pubsub\.payload: mqtt needs a service: "),
 ]
 
 
@@ -209,6 +211,10 @@ ODD = [
     (
         over('surfaces = ["chat", "files"]\n[files]\nmax_bytes = 1500000'),
         r":9: files\.max_bytes: is more than half of the board's 2048 KB for files$",
+    ),
+    (
+        over('app = "sketch.py"', "app").replace("owners =", 'pair = "ABCD-EFGH"\nviewers ='),
+        r"owners: are not named: only the device itself reads and writes its topics$",
     ),
     (over("[sleep]\nevery = 60\nawake = 60"), r":9: sleep\.awake: is as long as `every`"),
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from host_tools.lab.lab import Lab
 from host_tools.provision import device_file, login_keys, session
 from host_tools.update import bundle
 
+DEF = "def heard(topic, msg):\n    pass\n"
 KEYS = ["SCRAM-SHA-256", "c2FsdHk=", 4096, 43 * "A" + "=", 43 * "B" + "="]
 PASSWORD = "correct horse battery"
 APPS = mpy.FIRMWARE / "apps"
@@ -58,15 +59,21 @@ def device(folder, text=DEVICE):
 
 
 def hardware(slot):
-    """What is in a slot besides library and agent."""
-    return {path for path in slot if not path.startswith(("uxmpp/", "thing/"))}
+    """What is in a slot besides library, agent and umqtt."""
+    return {path for path in slot if not path.startswith(("uxmpp/", "thing/", "umqtt/"))}
+
+
+def everywhere():
+    """Library and agent, which all have."""
+    library = content.library()
+    return {path: data for path, data in library.items() if not path.startswith("umqtt/")}
 
 
 def test_a_device(folder):
     found = device(folder)
     board = boards.load("esp32")
     files = content.device_files(found, board, keys=KEYS, version="2.1")
-    library = dict(content.library())
+    library = everywhere()
     slot = {path[2:]: data for path, data in files.items() if path.startswith("a/")}
     rest = {path for path in files if not path.startswith("a/")}
     assert rest == {
@@ -159,14 +166,65 @@ def test_what_an_app_imports(folder, tmp_path):
     assert content.find_app(found, str(app)) == app
 
 
+def test_a_sketch_for_umqtt(tmp_path):
+    """It brings umqtt, and on a small flash nothing of the agent."""
+    app = tmp_path / "sketch.py"
+    app.write_text("from umqtt.robust import MQTTClient\n")
+    umqtt = {
+        f"umqtt/{path.stem}.mpy"
+        for path in (mpy.FIRMWARE / "umqtt").glob("*.py")
+        if not path.match(mpy.HOST_ONLY)
+    }
+    for name, agent in (("esp32", True), ("pico-w", False)):
+        for surfaces in (None, ["chat"]):
+            slot = content.slot_files(boards.load(name), app, surfaces)
+            assert umqtt == {path for path in slot if path.startswith("umqtt/")}
+            assert {"app.mpy", "uxmpp/reliable.mpy", "uxmpp/sm.mpy"} <= set(slot)
+        assert agent == any(path.startswith("thing/") for path in slot), name
+    # One of its own in the way of ours
+    (tmp_path / "lib" / "umqtt").mkdir(parents=True)
+    (tmp_path / "lib" / "umqtt" / "robust.py").write_text("")
+    with pytest.raises(UxmppError, match=r"robust\.py: the name umqtt is taken on a device"):
+        content.slot_files(boards.load("esp32"), app)
+
+
+def test_a_thing_with_topics(folder, tmp_path):
+    """What MQTT's programs see of a Thing is there where its payload asks for it; what its own
+    program needs for topics where that, or a part of it, may use them."""
+    payload = {"umqtt/__init__.mpy", "umqtt/mapping.mpy"}
+    topics = payload | {f"umqtt/{name}.mpy" for name in ("topics", "service", "nodes", "will")}
+    plain, station = tmp_path / "plain.py", tmp_path / "station.py"
+    plain.write_text("from thing import Thing\nthing = Thing()\n")
+    station.write_text("import garden\n")
+    (tmp_path / "garden.py").write_text(
+        "from thing import Thing\nthing = Thing()\n@thing.topic('a')\n" + DEF
+    )
+    table = '[pubsub]\nservice = "pubsub.lab.example"\npayload = "{}"\n[wifi]'
+    told = DEVICE.replace("[wifi]", table).replace('"profile"]', '"pubsub"]')
+    for kind, app, wanted in (
+        ("json", plain, set()), ("mqtt", plain, payload), ("json", station, topics),
+        ("mqtt", station, topics),
+    ):  # fmt: skip
+        surfaces = content.surfaces(device(folder, told.format(kind)))
+        for name in ("esp32", "pico-w"):
+            slot = content.slot_files(boards.load(name), app, surfaces)
+            assert {path for path in slot if path.startswith("umqtt/")} == wanted, (kind, app)
+            assert "thing/pubsub.mpy" in slot
+            assert ("thing/mqtt.mpy" in slot) == (name == "esp32" or kind == "mqtt")
+            assert ("thing/topics.mpy" in slot) == (name == "esp32" or app is station)
+    # An update for devices that are not known
+    assert {path for path in content.slot_files(boards.load("pico-w"), plain) if "mqtt/" in path}
+
+
 def test_a_small_flash(folder):
     """A Pico W has no room for two times everything."""
     pico, app = boards.load("pico-w"), APPS / "sensor.py"
     whole = content.slot_files(pico, app)
-    assert set(whole) > set(content.library())
+    assert set(whole) > set(everywhere())
     config = import_module("thing.config")
     every = [*config.SURFACES, *content.BY_KEY]
-    assert content.slot_files(pico, app, every) == whole, "nothing is found by no path"
+    found = {*content.slot_files(pico, app, every), "thing/topics.mpy"}
+    assert found == set(whole), "nothing is found by no path"
     chat = content.slot_files(pico, app, ["chat"])
     assert len(whole) - len(chat) >= 20
     assert all(whole[path] == data for path, data in chat.items())
@@ -180,7 +238,8 @@ def test_a_small_flash(folder):
     files = content.device_files(slept, pico, keys=KEYS)
     assert {"a/thing/sleep.mpy", "a/thing/nap.mpy", "a/thing/receiving.mpy"} <= set(files)
     assert "a/thing/rooms.mpy" not in files
-    assert set(content.slot_files(boards.load("esp32"), app, ["chat"])) == set(whole)
+    plain = content.slot_files(boards.load("esp32"), app, ["chat"])
+    assert set(plain) == {path for path in whole if not path.startswith("umqtt/")}
     # There is room for the other slot and for what a device writes; and that is no guess
     for name in ("esp32", "pico-w"):
         board = boards.load(name)

@@ -167,7 +167,7 @@ def test_good(folder):
         (GOOD + "[files]\nmax_bytes = -1", r":5: files\.max_bytes: must be a number$"),
         (GOOD + "[sleep]\nevery = 0", r":5: sleep\.every: must be 1 to 86400 s$"),
         (GOOD + "timezone = 'Europe/Rome'", r":4: timezone: Europe/Rome: must be like CET-1CEST"),
-        (GOOD + "[pubsub]\npayload = 'xml'", r":5: pubsub\.payload: must be json or fields$"),
+        (GOOD + "[pubsub]\npayload = 'xml'", r":5: pubsub\.payload: must be json, fields or mqtt"),
         (GOOD + "[pubsub]\nmin_s = -1", r":5: pubsub\.min_s: must be 0 to 86400 seconds$"),
     ],
 )

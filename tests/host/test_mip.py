@@ -15,6 +15,7 @@ from host_tools.lab import micropython
 # In the heap of a board, from source
 IMPORTS = {
     "uxmpp": "import uxmpp.client, uxmpp.reliable, uxmpp.xep.ping",
+    "umqtt": "from umqtt.simple import MQTTClient; from umqtt import robust, topics",
     "": "from uxmpp.client import Client; import thing.setup, thing.chat; thing.Thing",
 }
 
@@ -28,7 +29,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def served(tmp_path_factory):
     """(folder, URL) of a web server on loopback, with the firmware in it."""
     folder = tmp_path_factory.mktemp("served")
-    for part in ("uxmpp", "thing"):
+    for part in ("uxmpp", "thing", "umqtt"):
         (folder / part).mkdir()
         for path in (mpy.FIRMWARE / part).iterdir():
             (folder / part / path.name).symlink_to(path)
@@ -72,7 +73,7 @@ def sources(*parts):
 def test_up_to_date():
     late = [str(path) for path in mip.wrong()]
     assert not late, f"{late}: run `python -m host_tools.flash.mip`"
-    for name, parts in (("", ("uxmpp", "thing")), ("uxmpp", ("uxmpp",)), ("thing", ("thing",))):
+    for name, parts in mip.PACKAGES.items():
         made = json.loads((mpy.FIRMWARE / name / "package.json").read_text("utf-8"))
         assert {path for path, _ in made["urls"]} == set(sources(*parts))
         assert made["version"].count(".") == 2
@@ -88,7 +89,7 @@ def test_a_new_file_is_noticed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(mip.packages, "__defaults__", (tmp_path, ""))
     monkeypatch.setattr(mip.wrong, "__defaults__", (tmp_path,))
     assert mip.main(["--check"]) == 1
-    assert capsys.readouterr().out.count("is out of date") == 3, "no umqtt yet"
+    assert capsys.readouterr().out.count("is out of date") == 3, "umqtt is empty"
     assert mip.main([]) == 0 and mip.main(["--check"]) == 0 and mip.wrong() == []
     whole = json.loads((tmp_path / "package.json").read_text())
     assert whole == {
@@ -124,25 +125,27 @@ def test_mpremote_installs(served, tmp_path, monkeypatch):
     for name, package, parts in (
         ("library", f"{url}/uxmpp/", ("uxmpp",)),
         ("agent", f"{url}/thing/package.json", ("thing",)),
-        ("both", f"{url}/package.json", ("uxmpp", "thing")),
-        ("local", str(mpy.FIRMWARE / "package.json"), ("uxmpp", "thing")),
+        ("mqtt", f"{url}/umqtt/", ("umqtt",)),
+        ("all", f"{url}/package.json", ("uxmpp", "thing", "umqtt")),
+        ("local", str(mpy.FIRMWARE / "package.json"), ("uxmpp", "thing", "umqtt")),
     ):
         (tmp_path / name).mkdir()
         mpremote_mip._install_package(Folder(tmp_path / name), package, "", "lib", None, True)
         assert installed(tmp_path / name / "lib") == sources(*parts), name
 
 
-@pytest.mark.parametrize("name", ["uxmpp", ""])
-def test_a_board_installs(served, tmp_path, name):
+@pytest.mark.parametrize("names", [("uxmpp", "umqtt"), ("",)], ids=["umqtt", "agent"])
+def test_a_board_installs(served, tmp_path, names):
     """MicroPython's own mip, over its own sockets; it is from before relative paths."""
     folder, url = served
     assert mip.main(["--base", f"{url}/", "--to", str(folder / "whole")]) == 0
     board = micropython.find(32)
     lib = tmp_path / "lib"
-    package = f"{url}/whole/{name}/".replace("//", "/").replace(":/", "://")
-    install = f"import mip\nmip.install({package!r}, target={str(lib)!r})\n"
+    packages = [f"{url}/whole/{name}/".replace("//", "/").replace(":/", "://") for name in names]
+    install = f"import mip\nfor p in {packages!r}: mip.install(p, target={str(lib)!r})\n"
     done = board.run_code(install)
     assert done.returncode == 0 and done.stdout.endswith("Done\n"), done.stdout + done.stderr
-    assert installed(lib) == sources(*(("uxmpp",) if name else ("uxmpp", "thing")))
-    done = board.run_code(f"{IMPORTS[name]}\nprint('here')\n", path=[lib])
+    assert installed(lib) == sources(*(part for name in names for part in mip.PACKAGES[name]))
+    imports = "\n".join(IMPORTS[name] for name in names)
+    done = board.run_code(f"{imports}\nprint('here')\n", path=[lib])
     assert (done.returncode, done.stdout) == (0, "here\n"), done.stderr

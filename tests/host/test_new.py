@@ -104,6 +104,15 @@ def test_examples_are_settings(place):
             assert table[name] and set(table[name]) <= set(kind), name
 
 
+def test_a_sketch_for_umqtt(place):
+    """It is no Thing: no surface reaches it."""
+    (place / "sketch.py").write_text("from umqtt.simple import MQTTClient\n")
+    new("d.toml", *GIVEN[:2], "--app", "sketch.py", *GIVEN[4:])
+    assert "surfaces" not in device_file.read(place / "d.toml", trusted=False).values
+    new("e.toml", *GIVEN[:2], "--app", "sketch.py", *GIVEN[4:], "--surface", "rooms")
+    assert device_file.read(place / "e.toml", trusted=False).values["surfaces"] == ["rooms"]
+
+
 @pytest.mark.parametrize(
     "text", ["'\"", 'a"\n\njid = "b@c', "\x7f\x1b[2J\\", "\u2028ü🦎", "]]\n[x]"]
 )
