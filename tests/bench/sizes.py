@@ -3,6 +3,7 @@
 `ROWS` says which file is counted where: each in one row, by when it is loaded.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from . import peers
@@ -10,6 +11,9 @@ from .registry import Measure, Result, figure
 from .world import World
 
 CORE_TARGET = 18 * 1024
+#: What was measured, and 1 KB.
+UMQTT_TARGET = 18 * 1024
+MQTT_AS_SIZE = 11067.0
 ROWS = {
     # By each client that logs in by SASL2 at a configured address
     "size.core": tuple(
@@ -58,6 +62,8 @@ ROWS = {
     ),
     "size.iot": ("thing/control", "thing/fields", "thing/iot", "thing/readout"),
     "size.pubsub": ("thing/card", "thing/nodes", "thing/profile", "thing/pubsub"),
+    # MQTT's topics, where the configuration or the program has them
+    "size.thing.mqtt": ("thing/mqtt", "thing/topics"),
     "size.rooms": ("thing/rooms",),
     "size.schedule": ("thing/planning", "thing/schedule", "thing/zone"),
     # Where there are durable reports
@@ -78,7 +84,17 @@ ROWS = {
     "size.camera": ("apps/camera",),
     "size.watch": ("apps/face", "apps/watch", "apps/wrist"),
     "size.greenhouse": ("apps/greenhouse",),
+    # By a sketch that publishes and subscribes; of these nodes and settings leave again
+    "size.umqtt.simple": tuple(
+        f"umqtt/{m}" for m in ("__init__", "mapping", "nodes", "settings", "simple", "topics")
+    ),
+    # By umqtt.robust, a domain in place of its service, a last will, a chat
+    "size.umqtt.later": tuple(f"umqtt/{m}" for m in ("chat", "robust", "service", "will")),
 }  # fmt: skip
+#: A sum of other rows' files: all that such a sketch loads at a configured address.
+SKETCH = (
+    *ROWS["size.umqtt.simple"], *ROWS["size.core"], *ROWS["size.reliable"], "uxmpp/iq",
+)  # fmt: skip
 
 
 def _path(world: World, name: str) -> Path:
@@ -88,9 +104,14 @@ def _path(world: World, name: str) -> Path:
     folder = {
         "uxmpp": lambda: world.core / part,
         "thing": lambda: world.thing / part,
+        "umqtt": lambda: world.umqtt_ours / part,
         "apps": lambda: world.apps,
     }[part]()
     return folder / f"{rest}.mpy"
+
+
+def _sum(world: World, names: Iterable[str]) -> int:
+    return sum(_path(world, name).stat().st_size for name in names)
 
 
 def _result(world: World, row: str, said: str = "") -> Result:
@@ -116,7 +137,7 @@ def umqtt_sizes(world: World, missing: list[str]) -> dict[str, float]:
 def core(world: World) -> Result:
     """What a login at a configured host and a chat load."""
     missing: list[str] = []
-    beside = umqtt_sizes(world, missing) | {peers.MQTT_AS: 11067.0}
+    beside = umqtt_sizes(world, missing) | {peers.MQTT_AS: MQTT_AS_SIZE}
     said = "all that a login (SASL2) at a configured address and a chat load"
     result = _result(world, "size.core", said)
     return Result(result.ours, beside, "; ".join([result.note, *missing]))
@@ -147,6 +168,10 @@ _PLAIN = {
         "the surfaces pubsub and profile",
         "nodes at the beginning of a session, card when the profile is new",
     ),
+    "size.thing.mqtt": (
+        "MQTT's topics of a Thing",
+        "mqtt for the surface pubsub, topics for the program; with umqtt/mapping and topics",
+    ),
     "size.rooms": ("the surface rooms", "with words, as chat"),
     "size.schedule": (
         "the surface schedule", "planning only while somebody asks, zone for times"
@@ -161,6 +186,10 @@ _PLAIN = {
     "size.camera": ("the app camera.py", ""),
     "size.watch": ("the app watch.py", "without the drivers of a board"),
     "size.greenhouse": ("the app greenhouse.py", "one of each declaration"),
+    "size.umqtt.later": (
+        "what of our umqtt is loaded when it is needed",
+        "umqtt.robust; a last will; the service of a domain; a chat",
+    ),
 }  # fmt: skip
 
 
@@ -173,3 +202,38 @@ def _plain(row: str, said: str) -> Measure:
 
 for _row, (_what, _said) in _PLAIN.items():
     figure(_row, f".mpy -O2 of {_what}", "B", exact=True)(_plain(_row, _said))
+
+
+def _beside_mqtt(world: World, missing: list[str]) -> dict[str, float]:
+    return umqtt_sizes(world, missing) | {peers.MQTT_AS: MQTT_AS_SIZE}
+
+
+@figure(
+    "size.umqtt.simple",
+    ".mpy -O2 of our umqtt, for a sketch",
+    "B",
+    target=UMQTT_TARGET,
+    exact=True,
+)
+def umqtt(world: World) -> Result:
+    """Our umqtt.simple alone."""
+    missing: list[str] = []
+    beside = _beside_mqtt(world, missing)
+    said = "without uxmpp beneath, which size.umqtt.whole counts; nodes and settings leave again"
+    result = _result(world, "size.umqtt.simple", said)
+    return Result(result.ours, beside, "; ".join([result.note, *missing]))
+
+
+@figure("size.umqtt.whole", ".mpy -O2 of all that a sketch with our umqtt loads", "B", exact=True)
+def umqtt_whole(world: World) -> Result:
+    """Our umqtt.simple and what it stands on."""
+    missing: list[str] = []
+    beside = _beside_mqtt(world, missing)
+    named = {"umqtt": "size.umqtt.simple", "core": "size.core", "reliable": "size.reliable"}
+    parts = {name: _sum(world, ROWS[row]) for name, row in named.items()}
+    listed = ", ".join(f"{name} {size:,}" for name, size in parts.items())
+    note = (
+        f"at a configured address, a login by SASL2: {listed}, and uxmpp/iq; the others have a "
+        "socket beneath, and with TLS the ssl module"
+    )
+    return Result(_sum(world, SKETCH), beside, "; ".join([note, *missing]))

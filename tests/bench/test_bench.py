@@ -112,6 +112,11 @@ def test_sizes_count_each_file_in_one_row(exact: run.Results, tmp_path: Path) ->
     counted = [name for names in sizes.ROWS.values() for name in names]
     assert Counter(counted) == Counter(files), "tests/bench/sizes.py: ROWS"
     rows = {row["id"]: row["ours"] for row in exact["rows"] if row["id"].startswith("size.")}
+    sketch, simple, core = (
+        rows[f"size.{n}"] or 0 for n in ("umqtt.whole", "umqtt.simple", "core")
+    )
+    assert sketch > simple + core > core > simple > 0
+    del rows["size.umqtt.whole"]
     assert set(rows) == set(sizes.ROWS)
     whole = sum(p.stat().st_size for p in compile_tree(FIRMWARE, tmp_path))
     assert sum(n or 0 for n in rows.values()) == whole

@@ -74,8 +74,13 @@ class World:
         return self._compiled("thing")
 
     @cached_property
+    def umqtt_ours(self) -> Path:
+        """A folder to import from, with our compiled `umqtt`."""
+        return self._compiled("umqtt")
+
+    @cached_property
     def library(self) -> Path:
-        """A folder to import from, with `uxmpp` and `thing` as devices get them."""
+        """A folder to import from, with `uxmpp`, `thing` and our `umqtt` as devices get them."""
         bytecode.library(self.folder / "library")
         return self.folder / "library"
 
@@ -119,6 +124,13 @@ class World:
         return folder
 
     @cached_property
+    def umqtt_as_ours(self) -> Path:
+        """The folder of upstream's `umqtt.simple`, compiled as devices get ours."""
+        folder = self.folder / "umqtt-as-ours"
+        mpy.compile_tree(peers.source(peers.SIMPLE), folder, opt=mpy.LIBRARY_OPT)
+        return folder
+
+    @cached_property
     def mp32(self) -> MicroPython:
         """The MicroPython with a board's words."""
         return micropython.find(32)
@@ -132,6 +144,19 @@ class World:
     def lab(self) -> Lab:
         """A Prosody with the ACCOUNTS, whose logins are as long as one's that was installed."""
         return self._stack.enter_context(Lab(ACCOUNTS, iterations=10_000))
+
+    @cached_property
+    def topics(self) -> Lab:
+        """A Prosody with the ACCOUNTS, on which every account may make nodes of PubSub."""
+        self.also.add("lab")
+        return self._stack.enter_context(
+            Lab(
+                ACCOUNTS,
+                iterations=10_000,
+                modules=("offline",),
+                settings={"add_permissions": {"prosody:registered": ["pubsub:create-node"]}},
+            )
+        )
 
     @cached_property
     def ejabberd(self) -> Lab:
@@ -162,6 +187,8 @@ class World:
             "mosquitto": mosquitto.version,
             "umqtt": lambda: f"{peers.SIMPLE.version}, robust {peers.ROBUST.version}",
         }
+        if "umqtt_as_ours" in used:
+            used.add("umqtt")
         found = {name: get() for name, get in versions.items() if name in used}
         if "lab" in found:
             found["prosody"] = found.pop("lab")

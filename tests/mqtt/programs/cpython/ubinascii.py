@@ -1,0 +1,3 @@
+"""MicroPython's `ubinascii` for CPython."""
+
+from binascii import hexlify  # noqa: F401

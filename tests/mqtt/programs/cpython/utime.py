@@ -1,0 +1,3 @@
+"""MicroPython's `utime` for CPython."""
+
+from time import sleep  # noqa: F401
