@@ -6,6 +6,8 @@ service knows: those whose role is enough. That it tells who it was (itemreply) 
 a role that was taken a moment ago does nothing.
 """
 
+import asyncio
+
 from umqtt import mapping
 from uxmpp.jid import bare
 from uxmpp.xep.pubsub import XMLNS, publish, query
@@ -25,6 +27,8 @@ class Mqtt:
 
     #: How many messages are remembered, to know those that come again.
     max_seen = 8
+    #: The most seconds that a wish waits until it is known whose the node is.
+    owned_s = 20
 
     def __init__(self, thing, pubsub, service, prefix):
         if not service:
@@ -35,6 +39,8 @@ class Mqtt:
         self._prefix = prefix
         self._left = []  # whose /set is to be prepared
         self._done = []  # the names of values whose node is as it should be
+        self._ours = {}  # name -> whether its /set is ours
+        self._told = None  # in which session was said that a message was too long
         self._wait = self._longer = 0  # seconds
         self._seen = []
         thing.access.guests.append(self._heard)
@@ -105,10 +111,12 @@ class Mqtt:
             try:
                 await self._prepare(entry.name + _SET, entry.role)
                 left.pop(0)
+                self._ours[entry.name] = True
                 self._longer = 0
             except Exception as e:
                 if self._thing.client.online:
                     left.append(left.pop(0))
+                    self._ours[entry.name] = False
                     pause = min(max(2 * self._longer, pubsub.first_pause_s), pubsub.max_pause_s)
                     self._wait = self._longer = pause
                     pubsub.failed(entry.name + _SET, self._thing.why(e))
@@ -132,8 +140,11 @@ class Mqtt:
     def _heard(self, person, el):
         ours = person == self._to and el.name == "message"
         if ours and el.truncated:
-            self._thing.client.dropped += 1
-            self._thing.log("mqtt: a message was too long")
+            client = self._thing.client
+            client.dropped += 1
+            if self._told != client.sessions:
+                self._told = client.sessions
+                self._thing.log("mqtt: a message was too long")
         return ours
 
     def event(self, stanza, event):
@@ -151,11 +162,21 @@ class Mqtt:
         thing = self._thing
         late = stanza.find("delay", "urn:xmpp:delay")
         sleep = thing.surfaces.get("sleep")
+        # Whoever makes a node first can subscribe us to it, and have wishes of others sent again
+        tick_s = self._pubsub.tick_s
+        for _ in range(int(self.owned_s / tick_s)):
+            if entry.name in self._ours:
+                break
+            await asyncio.sleep(tick_s)
+        if not self._ours.get(entry.name):
+            thing.client.refused += 1
+            return
         for item in items.elements():
             sender = item.get("publisher") or ""
             el = item.elements()
             n = el and el[0].get("n")
-            if not el or n and n in self._seen:
+            # A last will is for later, and its message has the same id then
+            if not el or item.get("id") == "will" or n and n in self._seen:
                 continue
             try:
                 if not sender:

@@ -49,7 +49,8 @@ async def prepare(thing, to, node, access, role=None, items=1, more=()):
             person = el.get("jid")
             has = el.get(kind)
             if bare(person) not in people:
-                if has not in ("none", "outcast", "owner") and bare(person) != client.account:
+                # An owner, too: they may have made it before us, and us one
+                if has not in ("none", "outcast") and bare(person) != client.account:
                     out = {"jid": person, kind: none, "subid": el.get("subid")}
                     change.add(kind, None, out)
             elif person in missing and has in (member, "owner"):

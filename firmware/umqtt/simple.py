@@ -68,6 +68,9 @@ class MQTTClient:
     DEBUG = False
     #: The most messages that wait for the callback; no more are read then.
     max_waiting = 8
+    #: How many may while a publish() with QoS 0, or a call by the callback, is under way: the
+    #: callback is not called within that.
+    max_behind = 64
     #: How often in a row a session may be cut soon, before it is given up.
     max_cuts = 3
     #: The most bytes of a message.
@@ -101,6 +104,8 @@ class MQTTClient:
         self._task = None  # that of the session
         self._error = None
         self._inbox = []
+        self._quiet = False
+        self._calls = 0  # of the callback, one in the other
         self._pongs = 0
 
     def set_callback(self, f):
@@ -137,7 +142,7 @@ class MQTTClient:
             client.login_timeout_s = timeout
         self._task = _spawn(self._live())
         try:
-            return self._run(self._begin(clean_session))
+            return self._run(self._begin(clean_session), True)
         except MQTTException:
             if client.online:
                 self._task = None  # as in _leave()
@@ -328,10 +333,12 @@ class MQTTClient:
             box.append(e)
         self._stir.set()
 
-    async def _stirred(self, box=None):
+    async def _stirred(self, box=None, least=1):
         # Until there is a message; a result in the box or, without one, an answer, or no session.
         # Nothing may come between a look and the wait
-        while not (self._inbox or (len(box) > 1 if box else self._pongs or self._error)):
+        while len(self._inbox) < least and not (
+            len(box) > 1 if box else self._pongs or self._error
+        ):
             self._stir.clear()
             await self._stir.wait()
 
@@ -350,7 +357,7 @@ class MQTTClient:
         self._stir.set()
 
     async def _room(self):
-        while len(self._inbox) >= self.max_waiting:
+        while len(self._inbox) >= (self.max_behind if self._quiet else self.max_waiting):
             await asyncio.sleep(0.005)
 
     def _take(self, topic, msg):
@@ -376,7 +383,7 @@ class MQTTClient:
         drive(_rounds(6))
         self._check()
         try:
-            return self._run(getattr(self.topics, name)(*args))
+            return self._run(getattr(self.topics, name)(*args), name == "publish" and not args[3])
         except OSError as e:
             client = self.client
             if self._error or not client.online:
@@ -390,16 +397,24 @@ class MQTTClient:
             self._run(self._there())
             raise MQTTException(mapping.REFUSED, e.args[-1])
 
-    def _run(self, coro):
-        # The callback is called here, as it may do the same
+    def _run(self, coro, quiet=False):
+        # The callback is called here, as it may do the same. But within itself only where nothing
+        # more can be read otherwise: a stack is soon full
+        quiet = quiet or self._calls
+        before = self._quiet
+        self._quiet = quiet
         box = [None]  # and then what is raised, or None
         _spawn(self._boxed(coro, box))
-        while True:
-            drive(self._stirred(box))
-            if len(box) > 1:
-                break
-            if self._inbox:
+        try:
+            while True:
+                drive(self._stirred(box, self.max_behind if quiet else 1))
+                if quiet and len(box) < 2:
+                    drive(_rounds(9))  # it may need no answer
+                if len(box) > 1:
+                    break
                 self._deliver()
+        finally:
+            self._quiet = before
         e = box[1]
         if isinstance(e, (OSError, StanzaError)):
             e = _why(self._error or e)  # what the session ended with says more
@@ -421,7 +436,11 @@ class MQTTClient:
     def _deliver(self):
         if self._inbox:
             topic, msg = self._inbox.pop(0)
-            self.cb(topic.encode(), msg)
+            self._calls += 1
+            try:
+                self.cb(topic.encode(), msg)
+            finally:
+                self._calls -= 1
         else:
             self._pongs -= 1
 
@@ -459,16 +478,31 @@ async def _rounds(n):
 
 
 def drive(coro):
-    """Run the loop until `coro` has ended: its result. It may be called by a task of the same
-    loop."""
+    """Run the loop until `coro` has ended. Tasks of the same loop may call it, also while it runs
+    for another one."""
+    global _depth
     core = asyncio.core
     task = core.cur_task
+    _depth += 1
     try:
-        return asyncio.get_event_loop().run_until_complete(coro)
+        asyncio.get_event_loop().run_until_complete(_within(coro, _depth))
     finally:
+        _depth -= 1
         core.cur_task = task
+    e = task and task.data
+    if e:  # it was cancelled meanwhile, which would be forgotten with its next wait
+        task.data = None
+        raise e
 
 
+async def _within(coro, depth):
+    # The loop of an outer call would not see that it has ended in that of an inner one
+    await coro
+    while _depth > depth:
+        await asyncio.sleep(0.002)
+
+
+_depth = 0
 _spawn = asyncio.create_task
 
 if sys.implementation.name != "micropython":

@@ -76,8 +76,11 @@ class Topics:
         #: What comes late was kept while there was no session: KEPT, or CLEAN where it is not
         #: wanted; None when all that has come.
         self.old = None
+        #: The nodes to which there was a subscription when the session began; None where that is
+        #: not known.
+        self.kept = ()
         self._seen = []
-        self._fetching = {}  # node -> whether its retained message came by itself meanwhile
+        self._fetching = {}  # node -> the items that came by themselves meanwhile
         self._poll = None
         client.on("message", EVENT, self.event)
         client.on("presence", None, self.presence)
@@ -92,6 +95,7 @@ class Topics:
         first. Raises StanzaError where there is no PubSub, OSError."""
         self.old = CLEAN if clean else KEPT
         self._seen = []
+        self.kept = () if clean else None
         if clean:
             self.filters = []
             self.subscribed = []
@@ -104,6 +108,8 @@ class Topics:
             found = found.elements() if found else []
             for el in found if clean else ():
                 await self._unsubscribe(el.get("node"), el.get("jid"), el.get("subid"))
+            if answer and not clean:
+                self.kept = [el.get("node") for el in found]
         finally:
             self.old = None
         self._look()
@@ -260,7 +266,7 @@ class Topics:
         change.attrs["jid"] = self.client.account
         found = []
         fetching = self._fetching
-        fetching[node] = False
+        fetching[node] = []
         try:
             await self.client.iq("set", ask, self.service)
             if node not in self.subscribed:
@@ -269,7 +275,7 @@ class Topics:
             for id, el in await self.stored(node, ids):
                 if id == "will":
                     self._willed(node, el, True)
-                elif not fetching.get(node) and (el.children or new):
+                elif id not in fetching.get(node, ()) and (el.children or new):
                     found.append((topic, message(el)))
         except StanzaError as e:
             if e.condition == "item-not-found":
@@ -308,6 +314,8 @@ class Topics:
     async def _scans(self):
         while True:
             await asyncio.sleep(self.rescan_s)
+            if not self.client.online:
+                continue
             try:
                 for topic, msg in await self._scan(self.filters, True):
                     self.on_message(topic, msg)
@@ -325,15 +333,21 @@ class Topics:
             return
         node = items.get("node")
         topic = mapping.topic(node)
-        for id, el in _items(items) if topic else ():
+        # Whoever owns a node can subscribe others to it, unasked (section 8.8.2)
+        kept = self.kept
+        known = kept is None or node in kept or node in self.subscribed or node in self._fetching
+        if not topic or not known and self.old != KEPT:
+            self.client.refused += 1
+            return
+        for id, el in _items(items):
             n = el.get("n")
             if id == "will":
                 self._willed(node, el, late)
                 continue
             if node in self.known:
                 self.known[node] = id
-            if id == "current" and node in self._fetching:
-                self._fetching[node] = True
+            if node in self._fetching:
+                self._fetching[node].append(id)
             # A last will may be published by two of those who share it
             if n in self._seen or self.old and self._unwanted(el, late):
                 continue
@@ -367,9 +381,11 @@ class Topics:
         """Handle a presence: who has gone may have left a last will."""
         if stanza.get("type") == "unavailable":
             for will in self.wills:
-                if will[1] == stanza.get("from"):
+                # Once, however often they go
+                if will[1] == stanza.get("from") and len(will) < 7:
                     from .will import fire
 
+                    will.append(None)
                     asyncio.create_task(fire(self, will))
 
 

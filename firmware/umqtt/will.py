@@ -24,6 +24,11 @@ async def leave(topics, topic, msg, retain, qos):
     await topics.publish(topic, msg, False, 1, "will", attrs)
     topics.will = mapping.node(mapping.topic_name(topic))
     await tell(topics)
+    try:
+        # Whoever goes after this has a will
+        await client.iq("get", Element("ping", "urn:xmpp:ping"))
+    except StanzaError:
+        pass
 
 
 async def tell(topics):
@@ -76,10 +81,10 @@ async def fire(topics, will):
     if will not in topics.wills:
         return
     topics.wills.remove(will)
-    node, _, msg, retain, qos, n = will
+    node, _, msg, retain, qos, n = will[:6]
     topic = mapping.topic(node)
     try:
-        await topics.publish(topic, msg, bool(retain), int(qos or 0), None, {"n": n})
+        await topics.publish(topic, msg, bool(retain), int(qos == "1"), None, {"n": n})
         if node not in [w[0] for w in topics.wills]:  # else they have left another one
             await take_back(topics, topic)
     except (mapping.MQTTException, OSError):

@@ -73,10 +73,9 @@ def version() -> str:
 class MosquittoServer(Server):
     """A mosquitto: `with MosquittoServer() as server:`, or start() and, at the end, close().
 
-    It lets everybody in, or only those of `accounts` (user to password), and keeps nothing longer
-    than it runs. Its files lie in a folder of its own, below `folder`
-    if given, which close() removes. Its certificate is for `domain`, issued by `authority`, or
-    by an authority made for it.
+    It lets everybody in, or only those of `accounts` (user to password), and what it keeps ends
+    with it. Its files lie in a folder of its own, below `folder` if given, which close() removes.
+    Its certificate is for `domain`, issued by `authority`, or by an authority made for it.
 
     Attributes: `host`, `domain`, `port` (without TLS), `tls_port`, `log` (the file),
     `authority`, `certificate`.

@@ -102,39 +102,30 @@ DIFFERENCES = {
 REFUSALS = ("cut", "not_connected", "nobody", "closed_at_once", "wrong_password", "topic_70k")
 REFUSALS += ("bad_topics", "bad_filters", "bad_wills", "qos_2")
 
-_each = pytest.mark.parametrize(
-    ("runtime", "server"),
-    [
-        pytest.param(r, s, marks=pytest.mark.xdist_group(f"umqtt-{r}"))
-        for r in RUNTIMES
-        for s in SERVERS
-    ],
+# One worker runs all of it, see `recorded`
+pytestmark = pytest.mark.xdist_group("umqtt")
+
+each = pytest.mark.parametrize(
+    ("runtime", "server"), [(runtime, server) for runtime in RUNTIMES for server in SERVERS]
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     """`recorded(runtime, server)`: what the program said, by scenario; without a server what it
-    said with upstream's package. Each runs once, all servers at a time, for they mostly wait."""
+    said with upstream's package. All run at a time, for they mostly wait."""
+    folder = tmp_path_factory.mktemp("umqtt")
     known = {}
-
-    def record(runtime, server=None):
-        if (runtime, server) not in known:
-            folder = tmp_path_factory.mktemp("umqtt")
-            with ThreadPoolExecutor() as pool:
-                for name in SERVERS if server else [None]:
-                    program = Program(folder / str(name), runtime)
-                    known[runtime, name] = pool.submit(_observed, program, name)
-        return known[runtime, server].result()
-
-    return record
+    with ThreadPoolExecutor(len(RUNTIMES) * (len(SERVERS) + 1)) as pool:
+        for runtime in RUNTIMES:
+            for server in (None, *SERVERS):
+                observed = _ours if server else _upstream
+                program = Program(folder / f"{runtime}-{server}", runtime)
+                known[runtime, server] = pool.submit(observed, program, server)
+    return lambda runtime, server=None: known[runtime, server].result()
 
 
-def _observed(program, server):
-    return _ours(program, server) if server else _upstream(program)
-
-
-def _upstream(program):
+def _upstream(program, _):
     with MosquittoServer(accounts=ACCOUNTS) as server, Ports(1) as nobody:
 
         def config(relays):
@@ -172,7 +163,7 @@ def _ours(program, server):
         return observe(program.ours(), (lab.server.host, lab.server.c2s_port), config)
 
 
-@_each
+@each
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_as_upstream(scenario, runtime, server, recorded):
     expected = dict(recorded(runtime)[scenario]["saw"])
@@ -184,7 +175,7 @@ def test_as_upstream(scenario, runtime, server, recorded):
     assert heard["saw"] == expected, heard["said"]
 
 
-@_each
+@each
 def test_what_is_raised_has_a_code_and_a_text(runtime, server, recorded):
     seen = recorded(runtime, server)
     said = [line for scenario in REFUSALS for line in seen[scenario]["said"]]
@@ -196,7 +187,6 @@ def test_what_is_raised_has_a_code_and_a_text(runtime, server, recorded):
         assert " " in (text[1] or text[2]), line
 
 
-@pytest.mark.xdist_group("umqtt-cpython")
 def test_upstream_is_the_same_everywhere(recorded):
     # So what stands in for MicroPython's modules on CPython does what they do
     one, other = (recorded(runtime) for runtime in RUNTIMES)

@@ -261,7 +261,7 @@ def test_each_declaration_by_every_surface(lab, runtime):
                     await by(lab, device, owner, jid)
                 # All that in one go: no restart, no cut; a slow machine may drop something
                 text = (await asked(owner, jid, "status")).splitlines()[-1]
-                whole = r"up .*, 0 cuts, 0 faults, [01] dropped, 0 refused(, .* KB free)?"
+                whole = r"up .*, 0 cuts, 0 faults, [0-3] dropped, 0 refused(, .* KB free)?"
                 assert re.fullmatch(whole, text)
                 assert len(re.findall(": online$", device.output(), re.M)) == 1
 

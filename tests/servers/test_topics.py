@@ -76,10 +76,11 @@ class Program:
             await asyncio.sleep(0.01)
 
     async def twice(self, topic, msg):
-        """Publish the same message again, as one that has no answer would."""
+        """Publish the same message again, as one that has no answer would, after it was left as a
+        last will."""
         drive = import_module("umqtt.simple").drive
-        for _ in range(2):
-            made = self._client.topics.publish(topic, msg, qos=1, attrs={"n": "again"})
+        for item in ("will", None, None):
+            made = self._client.topics.publish(topic, msg, qos=1, item=item, attrs={"n": "again"})
             await asyncio.to_thread(drive, made)
 
     async def fails(self, name, *args, **options):
@@ -109,6 +110,11 @@ async def main(lab):
         enter = stack.enter_async_context
         hub = await enter(Program(lab, "hub", [lab.jid("dev")]))
         await hub.publish("garden/south/temperature", "7", True, 1)
+        # Somebody who has no role was there first, and would share the topics with the device
+        stranger = await enter(Program(lab, "stranger", [lab.jid("dev")]))
+        for topic in ("dev/relay", "dev/relay/set"):
+            await stranger.publish(topic, "off", qos=1)
+            await stranger.subscribe(topic)
         relay = await enter(Relay(lab.server.host, lab.server.c2s_port))
         device = device_of(
             lab, "32", "mqtt", operators=[lab.jid("hub")], viewers=[lab.jid("idle")],
@@ -118,7 +124,6 @@ async def main(lab):
         stack.enter_context(device)
         owner = await enter(owner_of(lab))
         viewer = await enter(Program(lab, "idle"))
-        stranger = await enter(Program(lab, "stranger"))
         jid = await online(device)
 
         # What is retained, by name and by filter
@@ -157,6 +162,10 @@ async def main(lab):
             assert await program.fails("publish", f"dev/{topic}/set", "0", qos=1)
             assert await program.fails("subscribe", f"dev/{topic}/set")
         assert await stranger.fails("subscribe", "dev/relay")
+        stranger.got.clear()
+        await hub.publish("dev/relay/set", b"on", qos=1)
+        await stranger.check_msg()
+        assert stranger.got == []
 
         # What came late, as the line was cut, is not done
         relay.newcomers = "close"

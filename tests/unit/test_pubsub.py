@@ -303,9 +303,9 @@ def test_answers_as_fields():
         pubsub.publish = publish
         thing.clock.time = 1772900730
         e = thing.registry.add(Command("c", None, (), value="the key is 4711", when=7))
-        await surface._publish(e)
+        await surface.publish(e)
         e.role = "viewer"
-        await surface._publish(e)
+        await surface.publish(e)
         assert "value='done'" in payloads[0] and "4711" not in payloads[0], payloads
         assert "value='the key is 4711'" in payloads[1], payloads
 

@@ -225,7 +225,6 @@ def outcome(call, *args):
 
 
 def see_topic_70k(t):
-    # A board's heap has no such piece: it has more here, see helper.py
     c = fresh("b")
     topic = b"t" * 70000
     saw = outcome(c.publish, topic, b"x")
@@ -797,12 +796,13 @@ def see_robust_refused(t):
 # Last wills
 
 
-def lose(t, *will):
-    """Have `a` be lost without a word, with a last will."""
+def lose(b, got, t, *will):
+    """Have `a` be lost without a word, with a last will, when `b` has heard it."""
     drop("a")
     a = make("a")
     a.set_last_will(*will)
     a.connect()
+    rest(b, got, a, t)
     control("refuse", "a")
 
 
@@ -812,11 +812,11 @@ def see_will(t):
     b.subscribe(t + b"/will", 1)
     b.subscribe(t + b"/end", 1)
     saw = {}
-    lose(t, t + b"/will", b"gone")
+    lose(b, got, t, t + b"/will", b"gone")
     saw["lost"] = list(take(b, got, 1))
     control("accept", "a")
     got.clear()
-    lose(t, t + b"/will", b"\xff\0", False, 1)
+    lose(b, got, t, t + b"/will", b"\xff\0", False, 1)
     saw["bytes"] = list(take(b, got, 1))
     control("accept", "a")
     got.clear()
@@ -836,9 +836,10 @@ def see_will_retained(t):
     saw = {}
     b.publish(t, b"there", True)
     b.subscribe(t, 1)
+    b.subscribe(t + b"/end")
     take(b, got, 1)
     got.clear()
-    lose(t, t, b"gone", True, 1)
+    lose(b, got, t, t, b"gone", True, 1)
     saw["live"] = list(take(b, got, 1))
     control("accept", "a")
     a = fresh("a")
