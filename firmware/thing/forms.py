@@ -59,6 +59,8 @@ class Forms:
             if payload.xmlns == XMLNS:
                 return await adhoc.command(self, stanza, payload)
             return adhoc.disco(self, stanza, payload)
+        except MemoryError:  # what is free is in pieces just now
+            raise StanzaError("resource-constraint", "wait")
         finally:
             self._busy -= 1
             if not self._busy:

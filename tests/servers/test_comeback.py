@@ -29,7 +29,7 @@ from .helper import (
 
 LEVEL = {"level": ("20", {"delta": 1, "poll": 0.05})}
 CLOSED = "the server closed the stream"
-CUT = r".*(cut|closed|reset|ECONNRESET|EOF|system-shutdown|shutting down).*"
+CUT = r".*(cut|lost|closed|reset|ECONNRESET|EOF|system-shutdown|shutting down).*"
 
 
 async def status_of(owner, jid):
