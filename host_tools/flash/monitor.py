@@ -211,7 +211,7 @@ class Monitor:
         self._put(f"{_now()}  --- {text}")
 
     def _put(self, text: str) -> None:
-        self._show(text)
+        # First what is kept: whoever presses Ctrl-C has seen nothing that is not
         if self._log and self._logged < MAX_LOG:
             entry = f"{datetime.now().date().isoformat()} {text}\n"
             self._logged += len(entry.encode())
@@ -223,6 +223,7 @@ class Monitor:
             except OSError as e:
                 self._log = None
                 self._show(f"{_now()}  --- the log cannot be written any more: {e.strerror}")
+        self._show(text)
 
     def _lost(self, name: str) -> None:
         self._close()

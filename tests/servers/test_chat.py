@@ -109,6 +109,8 @@ def test_lines(talkers, runtime):
             for who, line, expected, *more in group:
                 if expected is not None:
                     got = await answer_of(person, jid)
+                    while got.startswith("doorbell: ") and not expected.startswith("doorbell: "):
+                        got = await answer_of(person, jid)  # an alert, which comes when it comes
                     said = (
                         f"{who} line {LINES.index((who, line, expected, *more))}: {line!r} {more}"
                     )
