@@ -131,7 +131,10 @@ class Terminal(Part):
             raise LabError(f"{self.folder} is too long a path: set TMPDIR to a shorter one")
 
     def start(self) -> Self:
-        """Start the program. Raises LabError."""
+        """Start the program. Raises LabError, also where there is no such program."""
+        if shutil.which(self._argv[0], path=self._env.get("PATH", os.defpath)) is None:
+            self.close()
+            raise LabError(f"{self.name} does not start: there is no program {self._argv[0]}")
         try:
             self._server = Child(
                 "tmux",
@@ -145,7 +148,9 @@ class Terminal(Part):
             settings = [f"{k}={v}" for k, v in self._env.items()]
             # env: tmux would add its own environment, and a shell would read the words
             words = ("env", "-i", "TERM=screen-256color", *settings, *self._argv)
-            self._run("new-session", "-d", *self._size, "--", *words)
+            session = ("new-session", "-d", *self._size, "--", *words)
+            # Only for a pane with a pipe does tmux read the last words of a program that ended
+            self._run(*session, ";", "pipe-pane", "exec cat >/dev/null")
             self.pid = int(self._run("display-message", "-p", "#{pane_pid}"))
         except BaseException:
             self.close()

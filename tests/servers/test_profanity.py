@@ -176,12 +176,20 @@ def test_terminal_of_no_size(size):
         Terminal("cat", ["cat"], env=ENV, rows=size)
 
 
-def test_program_that_is_none():
-    with (
-        Terminal("nothing", ["/no/such/program"], env=ENV) as terminal,
-        pytest.raises(LabError, match="^nothing ended before a word: .*no/such/program"),
-    ):
-        terminal.wait_until(lambda s: "a word" in s, "a word", 5)
+@pytest.mark.parametrize("program", ["/no/such/program", "no-such-program", "/"])
+def test_program_that_is_none(program):
+    terminal = Terminal("nothing", [program], env=ENV)
+    with pytest.raises(LabError, match=f"^nothing does not start: there is no program {program}$"):
+        terminal.start()
+    assert not terminal.folder.exists()
+
+
+def test_terminal_where_the_program_ends():
+    with Terminal("shell", ["sh", "-c", "echo last words; read line"], env=ENV) as terminal:
+        terminal.wait_until(lambda s: "last words" in s, "words", 15)
+        terminal.press("Enter")
+        with pytest.raises(LabError, match="^shell ended before more: last words$"):
+            terminal.wait_until(lambda _: False, "more", 15)
 
 
 # The document
