@@ -68,13 +68,19 @@ async def settle(update):
         thing.log("update: " + text)
         if why:
             update.text = text + "\n"
-        for owner in thing.access.owners:
-            await thing.say(owner, plain(text))
+        await _tell(thing, plain(text))
         if tried is not None and mine.get("key", key(update)) != key(update):
             of = thing.config["update"]["key"]
             _keep(update, (("key", mine["key"]), ("of", of)))
+            if mine["key"] != key(update):
+                await _tell(thing, "the new key cannot be kept: the one before still holds")
         slots.switch(slot)
     return keep(update).get("url")
+
+
+async def _tell(thing, text):
+    for owner in thing.access.owners:
+        await thing.say(owner, text)
 
 
 async def state(update):

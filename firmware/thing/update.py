@@ -63,8 +63,10 @@ class Update:
             pass
 
     async def run(self):
-        """Give a new program up for this time that does not log in."""
+        """Give a new program up for this time that does not log in. It stays awake until then:
+        each wake would count as a boot."""
         if self._tried is not None:
+            self._stay(1)
             await asyncio.sleep(self.confirm_s)
             if self._tried is not None:
                 self.thing.restart("no login in {} s".format(self.confirm_s))
@@ -77,7 +79,9 @@ class Update:
             finally:
                 self._unload()
             self._due = False
-            self._tried = None
+            if self._tried is not None:
+                self._tried = None
+                self._stay(-1)
             if url:
                 self._begin(None, url)
 
@@ -112,6 +116,11 @@ class Update:
         if installed:
             self._task = asyncio.create_task(self._restart())
         return text, installed
+
+    def _stay(self, n):
+        sleep = self.thing.surfaces.get("sleep")
+        if sleep:
+            sleep.busy += n
 
     def _refused(self):
         if not self.version:

@@ -595,6 +595,51 @@ def test_confirmed_and_given_up():
             assert state() == "b"
 
 
+def test_a_key_that_cannot_be_kept():
+    with Flash():
+        write("b", NEW, manifest(NEW, key=bundles.public(OTHER)))
+        slots.switch("b", "try", 1)
+        os.mkdir("update.json.new")  # there it would be written
+        device = Device()
+        asyncio.run(device.update.online())
+        said = (
+            "running 1.2.0 (was 1.1.0)",
+            "the new key cannot be kept: the one before still holds",
+        )
+        assert device.said == [(owner, text) for text in said for owner in Access.owners]
+        assert state() == "b" and installing.key(device.update) == KEY
+        assert "cannot be written" in device.lines[-1]
+        os.rmdir("update.json.new")
+
+
+def test_awake_until_it_is_confirmed():
+    """A deep sleep without network would be one of the boots that a new program has."""
+
+    class Sleep:
+        def __init__(self):
+            self.busy = 0
+
+    async def main(device):
+        sleep = device.surfaces["sleep"] = Sleep()
+        task = asyncio.create_task(device.update.run())
+        await asyncio.sleep(0)
+        busy = [sleep.busy]
+        for device.online in (False, True, True):
+            try:
+                await device.update.online()
+            except OSError:
+                assert not device.online
+            busy.append(sleep.busy)
+        task.cancel()
+        return busy
+
+    with Flash():
+        write("b", NEW, TEXT)
+        slots.switch("b", "try", 1)
+        assert asyncio.run(main(Device())) == [1, 1, 0, 0]
+        assert asyncio.run(main(Device())) == [0, 0, 0, 0]
+
+
 def test_a_program_that_does_not_log_in():
     async def main(device):
         await asyncio.wait_for(device.update.run(), 5)
