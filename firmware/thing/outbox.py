@@ -308,6 +308,8 @@ class Outbox:
                 and len(kept) >= self.max_bytes // self.segment_bytes
             )
         ):
+            if not count:  # no text is given up only to note what has arrived: that can wait
+                return False
             self._drop(kept.pop(0))
         data = b""
         if not at:
