@@ -275,6 +275,8 @@ class Topics:
             for id, el in await self.stored(node, ids):
                 if id == "will":
                     self._willed(node, el, True)
+                elif new and el.get("n") in self._seen:
+                    continue  # two subscribed at once: the event has brought it
                 elif id not in fetching.get(node, ()) and (el.children or new):
                     found.append((topic, message(el)))
         except StanzaError as e:
