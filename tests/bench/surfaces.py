@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import tempfile
-from functools import partial
 from pathlib import Path
 
 from host_tools.lab.ejabberd import Ejabberd
@@ -14,7 +13,7 @@ from host_tools.lab.lab import Lab
 from host_tools.lab.prosody import Prosody
 
 from .imports import AS_DEVICES, last_line
-from .registry import Result, figure
+from .registry import Measure, Result, figure
 from .search import smallest
 from .sessions import HEAP_KB, Chat, Device, _failing, _step
 from .suite import part
@@ -107,19 +106,22 @@ def _kept(world: World, surfaces: tuple[str, ...], later: tuple[str, ...] = ()) 
     return int(found[1]), int(names[1])
 
 
-def _surface(world: World, name: str) -> Result:
-    later = SURFACES[name]
-    none = _kept(world, ())[0]
-    at_once = _kept(world, (name,))[0] - none
-    whole = _kept(world, (name,), later)[0] - none
-    said = f"alone, over an agent without any ({none:,} B); {at_once:,} B of it at once"
-    return Result(whole, note=f"{said}, the rest with the first use: {', '.join(later) or '-'}")
+def _surface(name: str) -> Measure:
+    def measure(world: World) -> Result:
+        later = SURFACES[name]
+        none = _kept(world, ())[0]
+        at_once = _kept(world, (name,))[0] - none
+        whole = _kept(world, (name,), later)[0] - none
+        said = f"alone, over an agent without any ({none:,} B); {at_once:,} B of it at once"
+        return Result(
+            whole, note=f"{said}, the rest with the first use: {', '.join(later) or '-'}"
+        )
+
+    return measure
 
 
 for _name in SURFACES:
-    figure(f"heap.surface.{_name}", f"heap kept by the surface {_name}", "B")(
-        partial(_surface, name=_name)
-    )
+    figure(f"heap.surface.{_name}", f"heap kept by the surface {_name}", "B")(_surface(_name))
 
 
 @figure(
