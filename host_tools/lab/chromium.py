@@ -25,7 +25,7 @@ from .part import Part
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-WAIT_LIMIT_S = 15.0
+WAIT_LIMIT_S = 60.0
 
 #: What an installed browser is called.
 NAMES = ("chromium", "chromium-headless-shell", "chromium-browser")

@@ -204,6 +204,10 @@ class Device:
             self._boots += self._child.boots
             self._child.kill()
             self._child = None
+            # A line that the cut broke off does not go on with the next boot's first
+            if self.output()[-1:] not in ("", "\n"):
+                with self.log.open("a") as log:
+                    log.write("\n")
 
     def __enter__(self) -> Self:
         return self.start()

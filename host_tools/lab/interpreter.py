@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -11,12 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from .errors import LabError
-from .process import STOP_LIMIT_S, die_with, in_lasting_thread, interrupt
+from .process import KILL_LIMIT_S, die_with, in_lasting_thread, interrupt
 from .serial_line import SerialLine
 
 # Between what goes over the line: see simulated/vm/start.py
 _MARK = b"\0~U"
 _HEAD = len(_MARK) + 5
+# In place of a system call, and the calls in which a program of 32 bits waits for another of its
+# threads: Linux's futex and futex_time64
+_BUSY = ("running", "-1", "240", "422")
 
 
 class Nobody:
@@ -140,20 +144,42 @@ class Interpreter:
     def _stop_program(self) -> bool:
         """Interrupt it; whether it still wants that."""
         # The signal ends whatever C function it comes upon. While it sleeps that is a harmless
-        # one; in the midst of the file system or of a collection it might not be.
+        # one; in the midst of the file system or of a collection it might not be, and that one
+        # sleeps, too, until its other threads (a watchdog's) have told what they hold.
+        pid = self._process.pid
         end = time.monotonic() + self.BUSY_S
-        stat = Path(f"/proc/{self._process.pid}/stat")
         try:
-            while stat.read_text().rpartition(")")[2].split()[0] == "R":
-                if time.monotonic() > end or self._interrupt is None:
-                    break
+            while self._interrupt is not None:
+                state, call = self._at()
+                if state == "Z" or time.monotonic() > end:
+                    interrupt(pid)
+                    return True
+                if state not in ("R", "D") and call not in _BUSY:
+                    # Held there, it cannot go on before the signal has come
+                    signal.pidfd_send_signal(self.pidfd, signal.SIGSTOP)
+                    try:
+                        state, held_at = self._at()
+                        while state not in ("T", "Z") and time.monotonic() < end:
+                            state, held_at = self._at()
+                        if held_at == call:
+                            interrupt(pid)
+                            return True
+                    finally:
+                        signal.pidfd_send_signal(self.pidfd, signal.SIGCONT)
                 time.sleep(0.001)
-            if self._interrupt is None:
-                return False
-            interrupt(self._process.pid)
         except (OSError, IndexError):  # it has just ended
-            pass
-        return True
+            return True
+        return False
+
+    def _at(self) -> tuple[str, str]:
+        """Return the state of its main thread, a letter of Linux's, and the number of the system
+        call that it is in, "" where the kernel does not tell."""
+        process = Path(f"/proc/{self._process.pid}")
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        try:
+            return state, (process / "syscall").read_text().split()[0]
+        except OSError:
+            return state, ""
 
     # In the board's thread
 
@@ -216,7 +242,7 @@ class Interpreter:
 
     def end(self, held: Held) -> int:
         """Take what it wrote last, and hold what it has not read; its exit code."""
-        code = self._process.wait(STOP_LIMIT_S)
+        code = self._process.wait(KILL_LIMIT_S)
         self.take()
         with self._turn, suppress(OSError):
             if self._held is not None:
@@ -230,7 +256,7 @@ class Interpreter:
     def kill(self) -> None:
         """End it, at once."""
         self._process.kill()
-        self._process.wait(STOP_LIMIT_S)
+        self._process.wait(KILL_LIMIT_S)
         self._close()
 
     def _close(self) -> None:

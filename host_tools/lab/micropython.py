@@ -140,7 +140,7 @@ def _probe(argv: Sequence[str]) -> MicroPython | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=30,
         )
         wide, *version = done.stdout.split()
         numbers = tuple(int(v) for v in version)

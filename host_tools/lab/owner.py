@@ -18,8 +18,8 @@ from slixmpp.xmlstream.matcher import MatchXPath
 from .errors import LabError, LabTimeout
 from .ledger import Ledger
 
-CONNECT_LIMIT_S = 15.0
-WAIT_LIMIT_S = 10.0
+CONNECT_LIMIT_S = 30.0
+WAIT_LIMIT_S = 30.0
 #: Messages not taken yet that are kept: the last ones. A ledger keeps the texts of all.
 MAX_MESSAGES = 10_000
 

@@ -16,6 +16,8 @@ from .errors import LabError, LabTimeout
 
 POLL_S = 0.01
 STOP_LIMIT_S = 5.0
+#: For the end of what was killed: a busy machine takes its time.
+KILL_LIMIT_S = 30.0
 
 _PR_SET_PDEATHSIG = 1
 # Loaded here because a forked child of a process with threads should do as little as it can.
@@ -84,7 +86,7 @@ class Child:
         """End it at once, without a chance to clean up; return its exit code."""
         if self.running:
             self._process.kill()
-        return self._process.wait(STOP_LIMIT_S)
+        return self._process.wait(KILL_LIMIT_S)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it still runs."""

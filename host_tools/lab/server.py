@@ -14,7 +14,7 @@ from .ports import HOSTS, Ports, accepts
 from .process import STOP_LIMIT_S, Child
 
 DOMAIN = "lab.example"
-START_LIMIT_S = 20.0
+START_LIMIT_S = 60.0
 
 
 class Server(Part):

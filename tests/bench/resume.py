@@ -24,7 +24,7 @@ from .world import ACCOUNTS, World
 
 #: Each way.
 DELAY_S = 0.05
-LINE_LIMIT_S = 20.0
+LINE_LIMIT_S = 60.0
 CONNACK = 0x20
 SERVERS: Mapping[str, Callable[[World], Lab]] = {
     "prosody": lambda world: world.lab,

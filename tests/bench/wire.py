@@ -20,7 +20,7 @@ from .registry import Result, figure
 from .sessions import HEAP_KB, mqtt_config
 from .world import ACCOUNTS, World
 
-LOGIN_LIMIT_S = 20.0
+LOGIN_LIMIT_S = 60.0
 # Each way. What one side sends in one go then arrives in one go, so that a change of the
 # direction is a wait for the other side and not a matter of luck.
 DELAY_S = 0.03

@@ -15,7 +15,7 @@ from host_tools.lab.serial_line import SerialLine
 from host_tools.lab.virtual_board import VirtualBoard
 from host_tools.provision import device_file
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 # No program is being loaded then
 RESTS = "^this is |^my own|^There is no program"
 KEYS = ["SCRAM-SHA-256", *(b64encode(n).decode() for n in (b"salt" * 4, b"c" * 32, b"s" * 32))]
@@ -28,7 +28,9 @@ import helper
 print("this is", helper.NAME)
 def thing():
     import thing
-asyncio.run(asyncio.sleep(1000))
+async def main():
+    await asyncio.sleep(1000)
+asyncio.run(main())
 """
 
 

@@ -23,7 +23,7 @@ from host_tools.lab.control import ControlError
 from host_tools.lab.errors import LabError, LabTimeout
 from host_tools.lab.virtual_board import VirtualBoard
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 TICKS = b"""
 import asyncio
 async def main():
@@ -353,7 +353,8 @@ def test_without_firmware(make, tmp_path):
         files = image.build(vb.board, {"main.py": b"print('new')"})
         whole = uf2.combine(standin.rp2(vb.board), vb.board.fs_offset, files, vb.board.uf2_family)
         (tmp_path / "all.uf2").write_bytes(whole)
-        shutil.copy(tmp_path / "all.uf2", vb.drive)
+        # No more than that: the drive may be gone before a mode or a time could be set
+        shutil.copyfile(tmp_path / "all.uf2", vb.drive / "all.uf2")
         vb.wait_for_line("new", LIMIT_S)
         assert vb.state == "runs" and not vb.drive.exists() and Path(vb.port).exists()
         mpremote(vb, "bootloader")
@@ -563,6 +564,27 @@ def test_hardware(make):
         ):
             with pytest.raises(ControlError, match=why):
                 vb.set(name, value)
+
+
+TIMERS = """
+from machine import Timer
+again = Timer(0)
+again.init(period=10, callback=lambda timer: print("again", timer is again))
+Timer(-1, mode=Timer.ONE_SHOT, period=10, callback=lambda timer: print("once"))
+"""
+
+
+def test_timers(make):
+    """They go on when the program has ended, which feeds a watchdog at the prompt."""
+    vb = make(main=TIMERS)
+    with vb, terminal(vb) as t:
+        vb.wait_for_line(">>> ", LIMIT_S)
+        for _ in range(2):
+            t.until(b"again True\r\n")
+        t.send(b"again.deinit()\rprint('the ' + 'end')\r")
+        # What two of them print at once is mixed, a word at a time
+        t.until(b"the end")
+        assert vb.console().count("once") == 1
 
 
 @pytest.mark.parametrize("name", PORTS)

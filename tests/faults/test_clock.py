@@ -34,6 +34,12 @@ async def time_of(device):
     return None if now == "None" else int(now)
 
 
+async def check_time(device):
+    """Whether what it takes for the time is right."""
+    begin = time.time()
+    assert begin - 3 < await time_of(device) < time.time() + 3
+
+
 def check_stamps(device, entries, made):
     """Whether they say that they were made at `made`, two numbers of seconds since 1970."""
     for entry in entries:
@@ -69,7 +75,7 @@ def test_ntp_comes_before_tls(shared, start):
                             ntp.requests >= a + n and len(tries(device, device.jid)) > t + 1
                         ),
                         lambda m=mode: f"{m} answers in {device.output()}",
-                        12,
+                        30,
                     )
                     whys.append(why)
                 failed = [why for why, _ in tries(device, device.jid)]
@@ -78,7 +84,7 @@ def test_ntp_comes_before_tls(shared, start):
                 ntp.mode = "answer"
                 await device.lines("^clock: 20")
                 await device.online()
-                assert abs(await time_of(device) - time.time()) < 3
+                await check_time(device)
                 device.do("report 2 now")
                 ledger = await told(owner, device, 5)
                 assert ledger.bodies == texts("early", 3) + texts("now", 2)
@@ -113,8 +119,9 @@ def test_pin_needs_no_clock(shared, runtime):
                     await told(owner, device, n)
                     arrived.append(time.monotonic())
                 assert ledger.bodies == ["level: 20"] * 5
-                assert 3 < arrived[-1] - arrived[0] < 6
-                assert abs(await time_of(device) - time.time()) < 3
+                # Not all at once; and each may be on its way for longer than another
+                assert 2 < arrived[-1] - arrived[0] < 12
+                await check_time(device)
                 assert ntp.requests == 0 and len(device.said("clock: ")) == 1
                 assert not tries(device, device.jid)
 

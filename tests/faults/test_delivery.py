@@ -37,6 +37,11 @@ async def emptied(device, limit_s=15):
     await until(lambda: not device.outbox(), lambda: f"empty outbox: {device.output()}", limit_s)
 
 
+def kept(device, text):
+    """Whether a file of its outbox holds a report with that text."""
+    return any(text.encode() in file.read_bytes() for file in device.outbox())
+
+
 def check_stamps(device, entries, made):
     """Whether they say that they were made at `made`, two numbers of seconds since 1970."""
     for entry in entries:
@@ -70,6 +75,8 @@ def test_made_while_offline(shared, runtime):
                 ledger = await told(owner, device, 20)
                 assert ledger.bodies == texts("kept", 10) + texts("off", 10)
                 check_stamps(device, ledger, made)
+                # Nothing is on its way that they would have to wait for
+                await emptied(device)
                 device.do("report 3 on")
                 await told(owner, device, 23)
                 assert ledger.bodies[20:] == texts("on", 3)
@@ -171,7 +178,12 @@ def test_durable_sensor(shared, runtime):
                     set_level(device, value)
                     set_level(device, value, "mood")
                     end = time.monotonic() + 0.9
-                    await until(lambda e=end: time.monotonic() > e, "time")
+                    await until(
+                        lambda e=end, v=value: (
+                            time.monotonic() > e and kept(device, f"level: {v}")
+                        ),
+                        f"level {value}",
+                    )
                 network.heal()
                 await owner.until(lambda: "level: 50" in ledger.bodies[number:], "levels")
                 await owner.until(lambda: "mood: 50" in ledger.bodies[number:], "mood")

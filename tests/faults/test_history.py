@@ -9,6 +9,7 @@ from host_tools.lab.errors import LabError
 PROGRAMS = FIRMWARE.parent / "tests" / "faults" / "programs"
 SIMULATED = FIRMWARE.parent / "host_tools" / "lab" / "simulated"
 HEAP = "160k"
+LIMIT_S = 900.0
 
 
 def test_a_cut_at_every_write(tmp_path):
@@ -20,7 +21,8 @@ def test_a_cut_at_every_write(tmp_path):
         compile_file(FIRMWARE / "thing" / f"{name}.py", tmp_path / "thing" / f"{name}.mpy")
     program = PROGRAMS / "history_writes.py"
     image = str(tmp_path / "flash")
-    done = runtime.run(program, image, heap=HEAP, path=[tmp_path, SIMULATED])
+    path = [tmp_path, SIMULATED]
+    done = runtime.run(program, image, heap=HEAP, path=path, timeout_s=LIMIT_S)
     assert done.returncode == 0, done.stdout + done.stderr
     words = done.stdout.split()
     checked, writes, slots = (

@@ -12,6 +12,7 @@ from host_tools.lab.errors import LabError
 PROGRAMS = FIRMWARE.parent / "tests" / "faults" / "programs"
 SIMULATED = FIRMWARE.parent / "host_tools" / "lab" / "simulated"
 HEAP = "160k"
+LIMIT_S = 900.0
 BOOTS = 40
 #: So many writes fill the outbox, and begin to drop.
 WRITES = 120
@@ -30,7 +31,8 @@ def device(tmp_path_factory):
 
     def run(program, *args):
         args = [str(a) for a in args]
-        return runtime.run(PROGRAMS / program, *args, heap=HEAP, path=[flash, SIMULATED])
+        path = [flash, SIMULATED]
+        return runtime.run(PROGRAMS / program, *args, heap=HEAP, path=path, timeout_s=LIMIT_S)
 
     return run
 

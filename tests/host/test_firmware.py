@@ -17,6 +17,7 @@ from host_tools.errors import UxmppError
 from host_tools.flash import boards, firmware
 from host_tools.flash.firmware import FirmwareError
 from host_tools.lab import standin
+from host_tools.lab.ports import Ports
 
 ESP32 = boards.load("esp32")
 C3 = boards.load("esp32-c3")
@@ -273,10 +274,9 @@ def test_not_fetched(site, monkeypatch, tmp_path):
         assert "must be a version, 1.25.0, or newest" in refused(version=version)
     site["/download/"] = None
     assert "answers 404; fetch its .bin elsewhere" in refused()
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        free = taken.getsockname()[1]
-    monkeypatch.setattr(firmware, "_SITE", f"http://127.0.0.1:{free}/")
-    text = refused()
+    with Ports(1) as free:  # else another program may get it
+        monkeypatch.setattr(firmware, "_SITE", f"http://127.0.0.1:{free.numbers[0]}/")
+        text = refused()
     assert "cannot be reached" in text and "refused" in text and "--firmware FILE" in text
     # It listens, and never answers
     monkeypatch.setattr(firmware, "ANSWER_LIMIT_S", 0.1)

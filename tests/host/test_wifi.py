@@ -46,7 +46,7 @@ def wifi(answers, *args, env=None):
     with SerialLine() as line:
         board = Odd({2: b"\n" + WAITS, 3: b"\n" + INFO, **answers})
         line.attach(board)
-        words = ["wifi", "--port", line.port, "--limit", "1", *args]
+        words = ["wifi", "--port", line.port, "--limit", "20", *args]
         result = CliRunner(env={"UXMPP_WIFI_PASSWORD": None, **(env or {})}).invoke(app, words)
         error = result.exception
         if error is not None and not isinstance(error, UxmppError):
@@ -117,8 +117,18 @@ HUSH = {"UXMPP_WIFI_PASSWORD": "hush hush"}
 @pytest.mark.parametrize(
     ("answers", "args", "env", "pattern"),
     [
-        ({2: b""}, ("--ssid", "a"), HUSH, "PORT: no board there asks for a network: it does so"),
-        ({2: b"hello\r\n"}, ("--scan",), {}, "PORT: no board there asks for a network"),
+        (
+            {2: b""},
+            ("--ssid", "a", "--limit", "1"),
+            HUSH,
+            "PORT: no board there asks for a network: it does so",
+        ),
+        (
+            {2: b"hello\r\n"},
+            ("--scan", "--limit", "1"),
+            {},
+            "PORT: no board there asks for a network",
+        ),
         ({}, (), {}, "which network? Say it by --ssid; --scan lists them"),
         ({}, ("--ssid", "a"), {}, "the password of a is needed: .*UXMPP_WIFI_PASSWORD"),
         ({}, ("--ssid", "é" * 17), HUSH, "a network's name has 32 bytes at most, this one 34"),

@@ -30,7 +30,7 @@ SKETCHES = Path(__file__).resolve().parent / "sketches"
 NAMES = ("dht22", "battery", "relay")
 #: The most lines of a sketch that change.
 MOST = 3
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 DOMAIN = "example.org"
 #: Of each sketch's account, and of its observer.
 USERS = {"dht22": "attic", "battery": "mailbox", "relay": "relay", "you": "you"}
@@ -285,10 +285,11 @@ def test_a_server_cuts_the_line_of_a_sketch_that_sleeps(tmp_path):
     ):
         log = world.lab.server.log
         for n in (1, 2, 3):
-            observer.until(lambda n=n: len(observer.values(topic)) == n, topic)
+            # It goes on meanwhile, whether one looks or not
+            observer.until(lambda n=n: len(observer.values(topic)) >= n, topic)
             if n < 3:
-                observer.until(lambda n=n: log.read_text().count(closed) == n, closed)
-        assert observer.values(topic) == ["21.5", "22.0", "22.0"]
+                observer.until(lambda n=n: log.read_text().count(closed) >= n, closed)
+        assert observer.values(topic)[:3] == ["21.5", "22.0", "22.0"]
         device.check()
 
 

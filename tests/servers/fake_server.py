@@ -65,6 +65,7 @@ class Between:
         server = self._lab.server
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(server.certificate.cert_pem, server.certificate.key_pem)
+        context.num_tickets = 0  # nobody resumes TLS here, and they would look like an answer
         self._server = await asyncio.start_server(self._serve, server.host, 0, ssl=context)
         self.host, self.port = self._server.sockets[0].getsockname()[:2]
         return self

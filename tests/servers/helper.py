@@ -17,7 +17,7 @@ from host_tools.lab.owner import Owner
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 RUNTIMES = ("32", "cpython")
 PASSWORDS = {"owner": "open sesame", "dev": "device's own", "stranger": "let me in", "idle": "x"}
-LIMIT_S = 15.0
+LIMIT_S = 30.0
 #: What every line about a failed try looks like: who, why, how long until the next.
 TRY = r"^{}: (.+); next try in (\d+\.\d) s$"
 
@@ -169,6 +169,15 @@ def bodies(owner, jid):
     for m in found:
         owner.messages.remove(m)
     return [m.body for m in found if m.body]
+
+
+async def answer(owner, jid, limit_s=LIMIT_S):
+    """The text of the next message of `jid` that answers. What it reports by itself comes when it
+    comes, and is for the bare JID of the person."""
+    while True:
+        message = await owner.next_message(jid, limit_s)
+        if "/" in message.xml.get("to", ""):
+            return message.body
 
 
 def plain(el):

@@ -39,7 +39,7 @@ class Photographer:
 
     async def asked(self, line):
         await self.owner.say(self.jid, line)
-        return (await self.owner.next_message(self.jid, 15)).body
+        return (await self.owner.next_message(self.jid)).body
 
     def frame(self):
         """What the camera saw last."""
@@ -51,7 +51,7 @@ class Photographer:
         assert url.startswith("https://"), url
 
         def fetch():
-            with closing(urllib.request.urlopen(url, context=self._tls, timeout=10)) as answer:
+            with closing(urllib.request.urlopen(url, context=self._tls, timeout=30)) as answer:
                 return answer.read()
 
         data = await asyncio.to_thread(fetch)
@@ -64,7 +64,7 @@ class Photographer:
         said = await self.asked("snap")
         assert SNAPPED.match(said), said
         [stream] = self.streams
-        return await stream.gather(timeout=5)
+        return await stream.gather(timeout=20)
 
     async def measured(self, photo):
         """(bytes in use of the idle device, at the peak) while `photo()` comes. It is not the

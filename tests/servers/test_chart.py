@@ -18,7 +18,7 @@ from host_tools.lab.lab import Lab
 from .helper import PASSWORDS, device_of, online, owner_of
 from .pictures import CHART, chart, keep_history
 
-TEST_LIMIT_S = 60.0
+TEST_LIMIT_S = 120.0
 KEEP = 300
 DAY = 86400
 PLOT = range(26, 143)  # rows
@@ -112,9 +112,12 @@ def test_chart():
                         return answer.read()
 
                 picture = Chart(await asyncio.to_thread(fetch))
-                local = time.strftime("%Y-%m-%d %H:", time.gmtime(now + 3 * 3600))
-                for text in ("temperature °C", "min 10, max 20", "06:00", "18:00", local):
+                for text in ("temperature °C", "min 10, max 20", "06:00", "18:00"):
                     assert picture.says(text), text
+                # The hour may have ended meanwhile
+                hours = [time.gmtime(t + 3 * 3600) for t in (now, time.time())]
+                hours = [time.strftime("%Y-%m-%d %H:", hour) for hour in hours]
+                assert any(map(picture.says, hours)), hours
                 for share, rows in ((0.1, 142), (0.6, 84), (0.9, 26)):
                     assert picture.line(share)[-1] in (rows, rows - 1), picture.line(share)
                 assert not picture.line(0.3) and not picture.line(0.45)

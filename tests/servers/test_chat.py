@@ -76,7 +76,7 @@ def groups(table, most=8):
 
 async def answer_of(person, jid):
     """The next message of `jid` that says something."""
-    return (await person.next_message(jid, 15)).body
+    return (await person.next_message(jid)).body
 
 
 @both
@@ -237,6 +237,7 @@ def test_manners(talkers, runtime):
 
     async def check_work(owner, jid):
         # Long work is told of at once, and the device goes on to talk
+        assert await owner.ask(jid, "go") == "go: done"
         id = send(owner, jid, "work", xml=ACTIVE)
         assert await answer_of(owner, jid) == "work: I am at it."
         assert await owner.ask(jid, "temperature") == READING

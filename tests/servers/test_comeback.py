@@ -92,15 +92,16 @@ async def idle(relay, seconds):
     await until(broken, "ping")
 
 
-def close_streams(lab, user):
+async def close_streams(lab, user):
     """Have the server end the sessions of `user`, in order and without an error."""
-    lab.server._control("shell", "c2s", "close", lab.jid(user))
+    # In a thread: a relay in this loop is to go on meanwhile
+    await asyncio.to_thread(lab.server._control, "shell", "c2s", "close", lab.jid(user))
 
 
 @both
 def test_server_closes_the_stream(world, runtime):
     """Sessions that do not last make the pauses longer, one that lasts makes them short again."""
-    tune = {"first_pause_s": 0.1, "max_pause_s": 0.4, "silence_s": 1.5, "stable_s": 1}
+    tune = {"first_pause_s": 0.1, "max_pause_s": 0.4, "silence_s": 3, "stable_s": 1}
 
     async def main(device, relay):
         there = world.jid("dev")
@@ -109,15 +110,15 @@ def test_server_closes_the_stream(world, runtime):
                 await online(device, number)
                 if number == 1:
                     assert (await owner.next_message(there)).body == "level: 20"
-                close_streams(world, "dev")
+                await close_streams(world, "dev")
             await online(device, 5)
             found = tries(device, there)
             assert [why for why, _ in found] == [CLOSED] * 4
             check_pauses(found, 0.1, 0.4)
             for number in range(6, 8):
-                for _ in range(2):
-                    await idle(relay, 0.8)
-                close_streams(world, "dev")
+                # The first question comes when the session has lasted for stable_s
+                await idle(relay, 1.6)
+                await close_streams(world, "dev")
                 await online(device, number)
                 check_pauses(tries(device, there)[number - 2 :], 0.1, 0.4)
                 jid = await online(device, number)
@@ -138,9 +139,7 @@ def test_server_closes_the_stream(world, runtime):
 @both
 def test_line_that_goes_silent(world, runtime):
     """An idle server is asked whether it is there; a login has a limit of its own."""
-    tune = {"first_pause_s": 0.2, "silence_s": 1.2}
-    # A board's key derivation takes its time
-    tune["login_timeout_s"] = 1 if runtime == "cpython" else 2.5
+    tune = {"first_pause_s": 0.2, "silence_s": 1.8}
 
     async def main(relay, device):
         there = world.jid("dev")
@@ -148,13 +147,16 @@ def test_line_that_goes_silent(world, runtime):
             jid = await online(device)
             assert (await owner.next_message(jid)).body == "level: 20"
             # As long as it answers, all is well
-            for _ in range(3):
-                await idle(relay, 0.7)
+            for _ in range(2):
+                await idle(relay, 1)
             assert tries(device, there) == []
+            # The logins that come from now on; the first one may take its time
+            assert await owner.ask(jid, "tune login_timeout_s 1.5") == "tune: done"
             relay.hold()
             begin = time.monotonic()
             await failed_tries(device, there, 1)
-            assert time.monotonic() - begin < 1.2 + 1
+            # On a busy machine it takes longer, but not as long as it would by itself
+            assert time.monotonic() - begin < 1.8 + 5
             found = await failed_tries(device, there, 2)
             assert [why for why, _ in found] == [
                 "the server is silent",
@@ -165,7 +167,8 @@ def test_line_that_goes_silent(world, runtime):
             await lines(device, ": resumed$")
             assert (await owner.next_message(jid)).body == "level: 25"
             assert await status_of(owner, jid) == (1, 0, 0, 0)
-            assert len(relay.opened) == 3
+            # One for each try, however many it took: those of a busy machine are slow, too
+            assert len(relay.opened) == len(tries(device, there)) + 1
 
     async def through_relay():
         async with Relay(world.server.host, world.server.c2s_port) as relay:
@@ -188,9 +191,11 @@ def test_report_by_period_after_a_cut(world, runtime):
             assert (await owner.next_message(jid)).body == "level: 20"
             server.stop()
             set_level(device, "50")
+            await failed_tries(device, world.jid("dev"), 1)
+            read = len(re.findall("^level ", device.output(), re.M))
             begin = time.monotonic()
             await until(lambda: time.monotonic() - begin > 1.6, "period")
-            assert len(re.findall("^level ", device.output(), re.M)) == 1
+            assert len(re.findall("^level ", device.output(), re.M)) == read
             set_level(device, "60")
             server.start()
             await owner.connect()
@@ -249,7 +254,7 @@ def test_questions_that_wait_at_a_cut(world, runtime):
             for _ in range(3):
                 await owner.say(jid, f"question {owner.client.boundjid.full}")
             await until(lambda: len(asked) >= 3, "questions")
-            close_streams(world, "dev")
+            await close_streams(world, "dev")
             again = await online(device, 2)
             for _ in range(3):
                 assert (await owner.next_message(again)).body == "question: failed: not online"

@@ -10,7 +10,7 @@ from host_tools.lab.device import Device
 
 from .helper import PROGRAMS, RUNTIMES
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 GOOD = {
     "jid": "dev@lab.example",
     "password": "secret",

@@ -221,21 +221,22 @@ def test_report_by_period(shared, runtime, options, looks):
     async def main(device):
         async with owner_of(shared) as owner:
             jid = await online(device)
-            got = []
-            begin = None
-            while len(got) < 6:
+            got, came, readings = [], [], []
+            while got.count("level: 21") < 3:
                 if len(got) == 2:
                     set_level(device, "21")
                 got.append((await owner.next_message(jid)).body)
-                begin = begin or time.monotonic()
-            took = time.monotonic() - begin
-            readings = len(re.findall("^level ", device.output(), re.M))
-            assert got[:2] == ["level: 20"] * 2 and got[3:] == ["level: 21"] * 3
-            # The first may have come later than the others
-            assert 5 * 0.4 - 0.3 < took < 5 * 0.4 + 1.5
+                came.append(time.monotonic())
+                readings.append(len(re.findall("^level ", device.output(), re.M)))
+            old = got.count("level: 20")
+            assert got == ["level: 20"] * old + ["level: 21"] * 3 and old >= 2
+            assert old <= len(re.findall("^level 20$", device.output(), re.M))
+            # On a busy machine one comes late, and the next ones soon after it: not all of them
+            spans = [b - a for a, b in zip(came, came[2:], strict=False)]
+            assert min(spans) < 2 * 0.4 + 0.6 and max(spans) > 2 * 0.4 - 0.2, came
             # The server may hold back one or two
-            assert readings <= looks * 6 + 2
-            assert readings >= 6 + (looks - 1) * 2
+            assert readings[-1] - readings[0] <= looks * ((came[-1] - came[0]) / 0.4 + 1) + 1
+            assert readings[-1] >= len(got) + (looks - 1) * 2
 
     with meter_of(shared, runtime, {"level": ("20", options)}) as device:
         asyncio.run(main(device))
@@ -708,7 +709,7 @@ def test_owner_who_comes_later(world, runtime):
             # As a phone that was out of reach
             jid = await ready(device, owner)
             await owner.connect()
-            await owner.presence(jid, lambda p: p.status == "level: 20 cm", 5)
+            await owner.presence(jid, lambda p: p.status == "level: 20 cm")
 
     with device_of(world, runtime) as device:
         asyncio.run(main(device))

@@ -59,7 +59,7 @@ def authenticate(server, mechanism, initial, inline):
     """Open a stream with an SASL2 login in its first write; return what answers that."""
     context = ssl.create_default_context(cafile=server.authority.pem)
     with (
-        socket.create_connection((server.host, server.c2s_tls_port), timeout=5) as raw,
+        socket.create_connection((server.host, server.c2s_tls_port), timeout=20) as raw,
         context.wrap_socket(raw, server_hostname=server.domain) as s,
     ):
         response = base64.b64encode(initial).decode()
@@ -289,7 +289,7 @@ def test_dies_with_a_killed_parent():
             helpers = descendants(int(pid))
             assert helpers and accepts(int(port))
             parent.send_signal(signal.SIGKILL)
-            parent.wait(5)
+            parent.wait(20)
             assert all(gone(p) for p in (pid, *helpers))
             assert not accepts(int(port))
         finally:

@@ -56,7 +56,7 @@ def world(foreign):
 
 
 def run(main):
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), 120))
 
 
 async def done(owner, to, payload):

@@ -49,7 +49,7 @@ def sharer_of(lab, runtime, **changes):
     changes.setdefault("surfaces", ["chat", "files", "forms", "iot", "rooms"])
     operators = [lab.jid("operator")]
     device = device_of(lab, runtime, "sharer", USERS[runtime], operators=operators, **changes)
-    (device.folder / "tune.json").write_text(json.dumps({"pause_s": 0.05, "idle_s": 1}))
+    (device.folder / "tune.json").write_text(json.dumps({"pause_s": 0.05}))
     (device.folder / "picture.jpg").write_bytes(PICTURE)
     return device
 
@@ -68,7 +68,7 @@ class Person:
         self.web = web
 
     async def next(self):
-        return await self.owner.next_message(self.jid.partition("/")[0], 15)
+        return await self.owner.next_message(self.jid.partition("/")[0])
 
     async def said(self):
         return (await self.next()).body
@@ -200,7 +200,7 @@ def test_sending(lab):
         assert me.web.files[url[len(me.web.base) :]] == PICTURE
         # By program: as in the chat
         ask = "<set xmlns='urn:xmpp:iot:control'><string name='draw' value='100'/></set>"
-        answer = await me.owner.iq(me.jid, ask, "set", 15)
+        answer = await me.owner.iq(me.jid, ask, "set")
         assert answer.get("type") == "result"
         assert (await me.sent())[1] == drawn(100)
         await pinged(me.owner)
@@ -446,34 +446,36 @@ def test_receiving(lab, runtime):
 
         async def opened(sid, xml, block=1024):
             me.offer(xml=xml, body="")
-            return await plugin.open_stream(me.jid, sid=sid, block_size=block, timeout=10)
+            return await plugin.open_stream(me.jid, sid=sid, block_size=block, timeout=30)
 
         back = FACE[::-1]
         stream = await opened("s1", sharing(back, "face.raw", id="s1"))
-        await stream.sendall(back, timeout=10)
-        await stream.close(timeout=10)
+        await stream.sendall(back, timeout=30)
+        await stream.close(timeout=30)
         assert (await me.said()).startswith("face: inbox/face.raw begins with ")
         assert kept(device)["inbox/face.raw"] == back
         # Too much, something else, half of it, nothing
         stream = await opened("s2", sharing(back[:1500], "face.raw", id="s2"))
         with suppress(IqError):  # or it does not notice
-            await stream.sendall(back, timeout=10)
+            await stream.sendall(back, timeout=30)
         assert await me.said() == "face: face.raw: it has more than 1500 bytes"
         stream = await opened("s3", sharing(FACE[:900], "face.raw", id="s3"))
-        await stream.sendall(back[:900], timeout=10)
-        await stream.close(timeout=10)
+        await stream.sendall(back[:900], timeout=30)
+        await stream.close(timeout=30)
         assert await me.said() == "face: face.raw: its hash is wrong: it is not what was sent"
         stream = await opened("s4", sharing(FACE, "face.raw", id="s4"))
-        await stream.sendall(FACE[:2000], timeout=10)
-        await stream.close(timeout=10)
+        await stream.sendall(FACE[:2000], timeout=30)
+        await stream.close(timeout=30)
         why = "not received: it ended after 2000 of 9000 bytes"
         assert await me.said() == f"face: face.raw: {why}"
+        assert (await me.asked("tune idle_s 1")).startswith("tune: ")
         me.offer(xml=sharing(FACE, "face.raw", id="s5"), body="")
         # One at a time
         xml = sharing(FACE, "face.raw", id="s6")
         why = "face: face.raw: I am busy with another file; try again later"
         assert await me.offered(xml=xml, body="") == why
         assert await me.said() == "face: face.raw: not received: it is too slow"
+        assert (await me.asked("tune idle_s 30")).startswith("tune: ")
         # What nobody announced
         for sid in ("s4", "s7"):
             answer = await owner.iq(

@@ -13,7 +13,17 @@ import pytest
 
 from host_tools.lab.lab import Lab
 
-from .helper import PASSWORDS, PROGRAMS, condition, device_of, lines, online, owner_of, until
+from .helper import (
+    PASSWORDS,
+    PROGRAMS,
+    condition,
+    device_of,
+    lines,
+    online,
+    owner_of,
+    recorded,
+    until,
+)
 
 SENSOR = "urn:xmpp:iot:sensordata"
 CONTROL = "urn:xmpp:iot:control"
@@ -147,9 +157,9 @@ def test_readout_by_name(board):
     async def main():
         async with someone(lab) as owner:
             await owner.ask(jid, "blink 2")
+            before = time.strftime("%Y-%m-%dT%H:%M", time.gmtime())
             await owner.say(jid, "ring Ann")
             await until(lambda: "doorbell: Ann" in [m.body for m in owner.messages], "ring")
-            before = time.strftime("%Y-%m-%dT%H:%M", time.gmtime())
             got = await readout(owner, jid, fields=["blink", "doorbell", "even"])
             assert got[-1][::3] == ("failure", "even: not known")
             assert fields_of(got) == {
@@ -225,9 +235,19 @@ def test_history(board):
             owner.messages.clear()
             # One that is cancelled ends without an end
             cancel = f"<cancel xmlns='{SENSOR}' seqnr='15'/>"
-            answers = await ask(owner, jid, req % 15, req % 16, cancel, cancel)
-            assert answers[2].find(f"{{{SENSOR}}}cancelled").get("seqnr") == "15"
-            assert condition(answers[3]) == ("cancel", "item-not-found")
+            # In one piece, lest it ends before it is cancelled
+            came = recorded(owner)
+            asked = enumerate((req % 15, req % 16, cancel, cancel))
+            owner.client.send_raw(
+                "".join(f"<iq type='get' id='all{i}' to='{jid}'>{p}</iq>" for i, p in asked)
+            )
+
+            def answers():
+                return [el for i in range(4) for el in came if el.get("id") == f"all{i}"]
+
+            await until(lambda: len(answers()) == 4, answers)
+            assert answers()[2].find(f"{{{SENSOR}}}cancelled").get("seqnr") == "15"
+            assert condition(answers()[3]) == ("cancel", "item-not-found")
             await read(owner, "16")
             parts = [p for m in owner.messages for p in m.xml if p.get("seqnr") == "15"]
             assert len(parts) < SLOTS / 4 and not [p for p in parts if p.get("done")]
@@ -547,7 +567,11 @@ def test_flood(board):
             while len(found) < 30 and ("wait", "resource-constraint") not in found:
                 found.append(condition(await operator.iq(jid, question)))
             assert found[-1] == ("wait", "resource-constraint"), found
-            answer = await operator.iq(jid, f"<set xmlns='{CONTROL}'>{ON}</set>", "set")
+            # Every two seconds there is room for one: the question before it takes that
+            payload = f"<set xmlns='{CONTROL}'>{ON}</set>"
+            _, answer = await asyncio.gather(
+                operator.iq(jid, question), operator.iq(jid, payload, "set")
+            )
             assert said(answer)[0] == "wait resource-constraint"
             assert condition(await owner.iq(jid, question)) == ("cancel", "item-not-found")
 

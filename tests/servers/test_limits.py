@@ -22,7 +22,7 @@ from .helper import (
 )
 
 MESSAGE = "<message type='chat' to='{}'><body>{}</body></message>"
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 
 
 @pytest.mark.parametrize("size", [5_000, 9_000, 5 * 1024 * 1024])

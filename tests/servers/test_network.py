@@ -1,6 +1,7 @@
 """The lab's faulty network does what it is told to, and nothing else."""
 
 import asyncio
+import socket
 import time
 from contextlib import asynccontextmanager
 
@@ -8,16 +9,16 @@ import pytest
 
 from host_tools.lab import network as lab_network
 from host_tools.lab.errors import LabError, LabTimeout
-from host_tools.lab.network import LINGER_S, PORTAL, FaultyNetwork
+from host_tools.lab.network import PORTAL, FaultyNetwork
 from host_tools.lab.schedule import ALL_KINDS, NETWORK_KINDS, Fault, Schedule
 
-LIMIT_S = 10.0
+LIMIT_S = 20.0
 #: Nothing comes within this, where nothing is to come.
 SILENCE_S = 0.15
 
 
 def run(main):
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 class Echo:
@@ -162,7 +163,7 @@ def test_delay(later):
                 if not later:
                     await client.ask()
                     network.delay(0.1, 0.05)
-                assert 0.14 < await client.ask() < 1
+                assert 0.14 < await client.ask() < 5
                 # The order is kept, though the second has the shorter way
                 client.writer.write(b"first")
                 await network.wait_until(lambda: network.sent[0].endswith(b"first"), "first")
@@ -280,13 +281,17 @@ def test_hold_and_stall():
                 network.release()
                 assert await other.reader.readexactly(3) == b"too"
             assert await client.reader.readexactly(4) == b"held"
+            begin = time.monotonic()
             network.stall(0.2)
-            assert 0.19 < await client.ask() < 1
+            await client.ask()
+            assert time.monotonic() - begin > 0.19
             network.stall(60)
             network.release()
-            assert await client.ask() < 1
+            await client.ask()
+            begin = time.monotonic()
             network.connections[0].stall(0.1)
-            assert await client.ask() > 0.09
+            await client.ask()
+            assert time.monotonic() - begin > 0.09
 
     run(main)
 
@@ -311,7 +316,7 @@ def test_throttle():
     async def main():
         async with world() as (_, network), Client(network) as client:
             network.throttle(5000)
-            assert 0.3 < await client.ask(bytes(2000)) < 2
+            assert 0.3 < await client.ask(bytes(2000)) < 5
             network.throttle(None)
             assert await client.at_best(bytes(2000)) < 0.3
             with pytest.raises(LabError, match="0 bytes per second"):
@@ -432,10 +437,11 @@ def test_babble():
 
 def test_server_that_is_not_there():
     async def main():
-        async with Echo() as server:
-            pass
-        async with FaultyNetwork(server.host, server.port) as network, Client(network) as client:
-            assert await client.end() == "FIN"
+        # As long as it is bound, the port is nobody else's, and nobody listens there
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            async with FaultyNetwork(*bound.getsockname()) as network, Client(network) as client:
+                assert await client.end() == "FIN"
 
     run(main)
 
@@ -561,8 +567,9 @@ def test_play_without_what_it_needs():
     run(main)
 
 
-def test_its_end_ends_all():
+def test_its_end_ends_all(monkeypatch):
     """Held, half open and swallowed connections too."""
+    monkeypatch.setattr(lab_network, "LINGER_S", LIMIT_S)
 
     async def main():
         async with world() as (_, network):
@@ -575,7 +582,7 @@ def test_its_end_ends_all():
                     network.accept()
                 change()
             begin = time.monotonic()
-        assert time.monotonic() - begin < LINGER_S
+        assert time.monotonic() - begin < LIMIT_S
         for client in clients:
             client.writer.close()
 

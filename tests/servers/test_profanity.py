@@ -134,7 +134,7 @@ def test_terminal():
             terminal.wait_until(lambda _: False, "more", 0.1)
         terminal.press("C-d")
         with pytest.raises(LabError, match="^cat ended before more: -grüße;"):
-            terminal.wait_until(lambda _: False, "more", 5)
+            terminal.wait_until(lambda _: False, "more", 15)
         folder = terminal.folder
     assert not folder.exists()
 
@@ -143,11 +143,11 @@ def test_terminal_ends_what_runs_in_it():
     """Even what does not want to."""
     stubborn = ["sh", "-c", "trap '' HUP TERM; echo $$; while :; do sleep 1; done"]
     with Terminal("sh", stubborn, env=ENV) as terminal:
-        pid = terminal.wait_until(lambda s: int(s.strip() or 0), "pid", 5)
+        pid = terminal.wait_until(lambda s: int(s.strip() or 0), "pid", 15)
         assert pid == terminal.pid and not ended(pid)
         terminal.close(0.2)
         assert not terminal.folder.exists()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 15
     while not ended(pid):
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -166,7 +166,7 @@ def test_terminal_where_the_program_is_killed():
     with Terminal("sleep", ["sleep", "60"], env=ENV) as terminal:
         os.kill(terminal.pid, signal.SIGKILL)
         with pytest.raises(LabError, match="^sleep ended before more: an empty"):
-            terminal.wait_until(lambda _: False, "more", 5)
+            terminal.wait_until(lambda _: False, "more", 15)
         assert not terminal.running
 
 

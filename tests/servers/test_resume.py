@@ -747,7 +747,7 @@ def test_token_that_nobody_asked_for():
 
 
 SILENCE = 1.5
-MARGIN = 1.0  # a busy machine's
+MARGIN = 5.0  # a busy machine's
 
 
 @both
@@ -757,8 +757,7 @@ def test_line_that_goes_dead(lab, runtime):
 
     async def main():
         async with owner_of(lab) as owner, relayed(lab) as relay:
-            tune = {"silence_s": SILENCE, "login_timeout_s": 2}
-            with session_of(lab, runtime, "dead", relay, tune=tune) as device:
+            with session_of(lab, runtime, "dead", relay, tune={"silence_s": SILENCE}) as device:
                 jid, _, _ = await line(device)
                 relay.hold()
                 begin = time.monotonic()
@@ -777,7 +776,7 @@ def test_line_that_goes_dead(lab, runtime):
                     await owner.say(jid, f"m{n}")
                     await lines(device, f"^got m{n}$")
                     n += 1
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(0.1)
                     assert time.monotonic() - begin < SILENCE + MARGIN
                 assert n > 2
                 await line(device, 3)
@@ -804,7 +803,7 @@ def test_line_that_goes_dead_without_acks():
 def test_idle_line_is_alive():
     """A server that answers is never given up, with acks or without; and a session that lasted
     makes the pauses short again."""
-    tune = {"silence_s": 0.9, "stable_s": 1, "first_pause_s": 0.05, "max_pause_s": 10}
+    tune = {"silence_s": 1.8, "stable_s": 1, "first_pause_s": 0.05, "max_pause_s": 10}
 
     async def main(lab, runtime):
         async with relayed(lab) as relay:
@@ -820,12 +819,11 @@ def test_idle_line_is_alive():
                     nonlocal sent, count
                     count += len(relay.sent[-1]) > sent
                     sent = len(relay.sent[-1])
-                    return time.monotonic() - begin > 5
+                    return count >= 3 and time.monotonic() - begin > 2.5 * tune["silence_s"]
 
-                await until(asked, "five seconds")
+                await until(asked, lambda: f"three questions, only {count}")
                 found = await failed_tries(device, lab.jid("dev"), 4)
                 assert len(found) == 4 and len(relay.opened) == 5, device.output()
-                assert count >= 3
                 relay.cut()
                 found = await failed_tries(device, lab.jid("dev"), 5)
                 assert found[4][1] <= 0.1

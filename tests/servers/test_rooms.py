@@ -9,8 +9,8 @@ from host_tools.lab.errors import LabTimeout
 
 from .helper import condition, device_of, lines, online, owner_of, pinged, until
 
-LIMIT_S = 10.0
-TEST_LIMIT_S = 40.0
+LIMIT_S = 20.0
+TEST_LIMIT_S = 90.0
 #: More than a device takes of a stanza.
 LONG = "x" * 8192
 
@@ -98,7 +98,7 @@ class Occupant:
     async def asked(self, text, nick="kitchen"):
         """What `nick` answers, without the age of a state."""
         self.say(text)
-        return re.sub(r", since \d+ s$", "", await self.heard(nick))
+        return re.sub(r", since \d+ (s|min)$", "", await self.heard(nick))
 
 
 @asynccontextmanager
@@ -164,9 +164,9 @@ def test_conversation(shared):
                 boss.send(message.format("b2", boss.room, body.replace("3", "2") + replace))
                 assert "I did that already: blink 3" in await boss.heard("kitchen")
                 assert len(re.findall("^blink", device.output(), re.M)) == 1
-                # An alarm is for all
-                await boss.asked("kitchen: ring bob")
-                assert await boss.heard("kitchen") == "doorbell: bob"
+                # An alarm is for all; it may come before the answer
+                said = {await boss.asked("kitchen: ring bob"), await boss.heard("kitchen")}
+                assert said == {"boss: ring: done", "doorbell: bob"}
                 assert not [m for m in boss.owner.messages if m.sender.endswith("/kitchen")]
                 assert "stranger" not in device.output()
 

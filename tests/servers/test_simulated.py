@@ -21,7 +21,7 @@ from host_tools.lab.ntp import EPOCH, NtpServer
 from .helper import both, owner_of, until
 
 SIMULATED = Path(lab_device.__file__).parent / "simulated"
-LIMIT_S = 15.0
+LIMIT_S = 30.0
 
 
 def board_of(folder, runtime, program, board=None, **options):

@@ -292,7 +292,6 @@ def test_consent_by_another_session_is_taken_back(world, runtime):
                     el.get("type") == "unsubscribed" and el.get("from") == there for el in got
                 ),
                 "end of the subscription",
-                5,
             )
 
     with device_of(world, runtime) as device:

@@ -63,7 +63,7 @@ class Program:
                 await asyncio.sleep(0.01)
 
         try:
-            await asyncio.wait_for(come(), 15)
+            await asyncio.wait_for(come(), 30)
         except TimeoutError:
             raise AssertionError(f"{wanted}: there is but {self.got}") from None
         self.got.clear()
@@ -102,7 +102,7 @@ def server_param(server):
 @pytest.mark.parametrize("server", [server_param(server) for server in OPTIONS])
 def test_a_thing_and_programs(server):
     with Lab(ACCOUNTS, server=server, **OPTIONS[server]) as lab:
-        asyncio.run(asyncio.wait_for(main(lab), 60))
+        asyncio.run(asyncio.wait_for(main(lab), 120))
 
 
 async def main(lab):
@@ -190,14 +190,14 @@ async def main(lab):
         # Roles: one that is taken ends it all, one that is given begins it
         role = f"role {lab.jid('hub')} "
         assert (await answer(owner, jid, role + "none")).endswith(": none")
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             # As fast as it can
             while not await hub.fails("publish", "dev/relay/set", "off", qos=1):
                 pass
             while not await hub.fails("subscribe", "dev/setpoint"):
                 await asyncio.sleep(0.05)
         await answer(owner, jid, role + "operator")
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while await hub.fails("publish", "dev/relay/set", "off", qos=1):
                 await asyncio.sleep(0.05)
         await viewer.until(("dev/relay", b"off"))

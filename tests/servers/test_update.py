@@ -25,10 +25,11 @@ BOARD = "esp32"
 #: A restart, and a login after it.
 RESTART_S = 30
 INSTALLED = "update {}: installed, restarting in a moment"
-# What a test waits for otherwise
+# What a test waits for otherwise, and no word of what takes long on a busy machine
 HASTE = """
-from thing import update
+from thing import chat, update
 from uxmpp import client
+chat.Chat.slow_s = 60
 update.Update.settle_s = 0.1
 update.Update.pause_s = 0.1
 client.Client.first_pause_s = 0.1
@@ -299,10 +300,10 @@ def test_in_band(lab, world):
     async def send(me, data, name, id, cut=None):
         me.offer(xml=sharing(data, name, id=id), body="")
         ibb = me.owner.client.plugin["xep_0047"]
-        stream = await ibb.open_stream(me.jid, sid=id, block_size=1024, timeout=10)
+        stream = await ibb.open_stream(me.jid, sid=id, block_size=1024, timeout=30)
         with suppress(IqError):  # what is wrong is told, too
             await stream.sendall(data[:cut], timeout=30)
-            await stream.close(timeout=10)
+            await stream.close(timeout=30)
         while True:
             text = await me.said()
             if not re.match(r"update [\d.]+: \d\d %$|file: I am at it|temperature|humid", text):

@@ -41,7 +41,7 @@ def digest(size):
 
 async def results(device, number):
     """What the program's cases came to."""
-    await lines(device, r"^done$")
+    await lines(device, r"^done$", limit_s=60)
     said = [x[7:] for x in device.output().splitlines() if x.startswith("result ")]
     assert len(said) == number, device.output()
     return [json.loads(x) for x in said]

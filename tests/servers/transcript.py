@@ -18,9 +18,9 @@ APP = "greenhouse"
 # What its device.json has besides the account, and options of host_tools.lab.device.Device
 CONFIG = {"surfaces": ["chat", "history", "schedule"], "timezone": "CET-1CEST,M3.5.0,M10.5.0/3"}
 OPTIONS = {"runtime": "32", "readings": ((21.5, 40.0),)}
-# (what is entered, what the answer has in it), in order. A line that begins with / is a command
-# of Profanity: /correct TEXT puts another text in the place of the last one. {code} stands for
-# the confirmation code that the last answer named.
+# (what is entered, what the answer has at its end: a screen may be seen while it is being drawn),
+# in order. A line that begins with / is a command of Profanity: /correct TEXT puts another text in
+# the place of the last one. {code} stands for the confirmation code that the last answer named.
 CONVERSATION = (
     ("help", "help NAME tells more"),
     ("temperature", "21.5 °C"),
@@ -33,21 +33,21 @@ CONVERSATION = (
     ("pause 90 min", "1.5 h"),
     ("pause 30", "0 s to 24 h"),
     ("water 1s", "1 s of water"),
-    ("help water", "water"),
-    ("drain", "yes"),
+    ("help water", "water 30 s"),
+    ("drain", "within 60 s"),
     ("yes {code}", "the tank is empty"),
     ("every 10m temperature", "every 10m temperature, next"),
     ("at 22:00 light off", "at 22:00 light off, next"),
-    ("schedules", "2: at 22:00"),
+    ("schedules", "2: at 22:00 light off, next"),
     ("cancel 1", "cancelled"),
-    ("history temperature 24h", "mean 21.5 °C"),
+    ("history temperature 24h", "·▄"),
     ("mute 2h", "Mute for 2 h"),
     ("unmute", "You are told everything"),
     ("who", "owner"),
     ("opened", "nothing yet"),
     ("/correct temperature", "21.5 °C"),
     ("status", "KB free"),
-    ("log", "light ON by"),
+    ("log", "drain by"),
 )
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "chat.md"

@@ -23,7 +23,7 @@ RUNNER = HERE / "run.py"
 # More than a board has: here the test and the library are compiled from source, and a test
 # keeps its tables and results. What has to fit in a board's heap says so itself.
 HEAP = "400k"
-RUN_LIMIT_S = 300.0
+RUN_LIMIT_S = 900.0
 
 _find = cache(micropython.find)
 

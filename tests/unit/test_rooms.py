@@ -11,7 +11,7 @@ MUC = "http://jabber.org/protocol/muc"
 USER = MUC + "#user"
 ROOM = "garden@rooms.example"
 ROLES = {"boss@example": 3, "helper@example": 1}
-LIMIT_S = 5
+LIMIT_S = 30
 
 
 class Client:

@@ -1,6 +1,6 @@
 """`machine` without hardware, for either interpreter: pins whose changes appear on the console,
 inputs that read what `pins.json` (see `outside`) says, {"13": 1}, and, loaded on demand from
-`board` and `bus`, its watchdog, clock and reset, and its buses."""
+`board`, `timers` and `bus`, its watchdog, clock and reset, its timers, and its buses."""
 
 import json
 
@@ -66,6 +66,10 @@ def __getattr__(name):
         import bus
 
         return getattr(bus, name)
+    if name == "Timer":
+        from timers import Timer
+
+        return Timer
     import board
 
     return getattr(board, name)

@@ -8,6 +8,7 @@ for it, a line each, which it removes:
     keep N WORD         the same, without waiting
     say N WORD          reports that are not durable
     now                 print "up SECONDS now TIME cycles WIFI'S"
+    login N             a login may take N seconds from now on
     hang                have the client never get through its next try
     fill                leave no heap for a session
 """
@@ -134,10 +135,14 @@ async def forever():
 
 async def report(text):
     await thing.report(text, durable=True)
-    print("safe", text)
+    # In one write: a power cut in the middle of print() leaves half a line
+    sys.stdout.write("safe " + text + "\n")
 
 
 async def do(word, number=0, text=""):
+    if word == "login":
+        thing.client.login_timeout_s = int(number)
+        number = 0
     for i in range(int(number)):
         line = f"{text} {i}"
         if word == "report":

@@ -23,7 +23,7 @@ except ImportError:
     import socket
 
 #: How long it waits for what should come, and between two looks.
-LIMIT_MS = 8000
+LIMIT_MS = 20000
 LOOK_S = 0.002
 
 if hasattr(time, "ticks_ms"):
@@ -856,16 +856,18 @@ def see_waiting(t):
     a, b = fresh("a"), use("b")
     got = listen(a, t)
     a.subscribe(t, 1)
-    start = ticks_ms()
-    saw = {"check_msg": a.check_msg()}
-    saw["at once"] = ticks_diff(ticks_ms(), start) < 400
-    control("delay", "a", 0.6)
+    saw = {"at once": False}
+    for _ in range(5):  # a busy machine takes its time, but not each time
+        start = ticks_ms()
+        saw["check_msg"] = a.check_msg()
+        saw["at once"] = saw["at once"] or ticks_diff(ticks_ms(), start) < 400
+    control("hold", "a")
     b.publish(t, b"1")
-    start = ticks_ms()
     saw["none yet"] = [a.check_msg(), list(got)]
+    start = ticks_ms()
+    control("release_in", "a", 0.6)
     saw["wait_msg"] = a.wait_msg()
     saw["blocked"] = ticks_diff(ticks_ms(), start) > 400
-    control("delay", "a", 0)
     saw["got"] = list(got)
     return saw
 

@@ -11,6 +11,8 @@ from uxmpp.xml import Element
 thing = Thing()
 thing.client.first_pause_s = 0.4
 thing.client.max_pause_s = 2
+# What waits for somebody else is not told of: that would come at a time of its own
+thing.surfaces["chat"].slow_s = 60
 
 
 @thing.sensor("level", unit="cm", delta=1, poll=0.1)
