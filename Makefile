@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
-# Most tests wait for a server or a device: one worker more than there are cores
-WORKERS ?= $(shell expr $$(nproc) + 1)
+# Most tests wait for a server or a device: two workers more than there are cores
+WORKERS ?= $(shell expr $$(nproc) + 2)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit lint bench soak clean
