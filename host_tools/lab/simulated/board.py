@@ -10,6 +10,9 @@ import time
 
 import power
 from outside import path, say
+from ticks import sleep_ms as _sleep_ms
+from ticks import ticks_diff as _ticks_diff
+from ticks import ticks_ms as _ticks_ms
 
 PWRON_RESET = 1
 HARD_RESET = 2
@@ -35,22 +38,6 @@ _hz = 160_000_000
 _CAUSE = "reset.txt"
 # How often the watchdog looks whether the program has ended
 _LOOK_MS = 20
-
-
-def _ticks_ms():
-    return time.monotonic_ns() // 1_000_000
-
-
-def _ticks_diff(a, b):
-    return a - b
-
-
-def _sleep_ms(ms):
-    time.sleep(ms / 1000)
-
-
-if hasattr(time, "ticks_ms"):
-    _ticks_ms, _ticks_diff, _sleep_ms = time.ticks_ms, time.ticks_diff, time.sleep_ms
 
 
 def _last_cause():

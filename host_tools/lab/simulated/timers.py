@@ -2,26 +2,13 @@
 
 import _thread
 import sys
-import time
+
+from ticks import sleep_ms as _sleep_ms
+from ticks import ticks_diff as _ticks_diff
+from ticks import ticks_ms as _ticks_ms
 
 # How often one looks whether it was stopped, or the program has ended
 _LOOK_MS = 20
-
-
-def _ticks_ms():
-    return time.monotonic_ns() // 1_000_000
-
-
-def _ticks_diff(a, b):
-    return a - b
-
-
-def _sleep_ms(ms):
-    time.sleep(ms / 1000)
-
-
-if hasattr(time, "ticks_ms"):
-    _ticks_ms, _ticks_diff, _sleep_ms = time.ticks_ms, time.ticks_diff, time.sleep_ms
 
 
 class Timer:
